@@ -1,0 +1,1 @@
+"""Who is asking: a credential in, an :class:`~appliance.identity.identity.Identity` out."""

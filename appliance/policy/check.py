@@ -1,0 +1,161 @@
+"""The checks that make a policy one which can be applied: nothing dangles, nothing is empty, someone rules.
+
+:mod:`~appliance.policy.document` has checked each table by itself; here the tables meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from appliance.policy.document import Document, Grant, HostGroup, Operator, Policy, PolicyError, Problem
+from appliance.ssh.keys import PublicKey
+
+_Found = Iterator[tuple[str, str]]
+
+
+def check_policy(policy: Policy) -> None:
+    """Check a parsed policy as a whole.
+
+    Raises:
+        PolicyError: with everything that is wrong with it.
+    """
+    problems = [
+        Problem(file=name, where=where, message=message)
+        for name, document in policy.documents
+        for check in _CHECKS
+        for where, message in check(policy, document)
+    ]
+    problems += [Problem(file=name, where=where, message=message) for name, where, message in _twice(policy)]
+    if not any(operator.keys for operator in policy.operators.values() if "admin" in operator.roles):
+        message = 'no operator has the role "admin" and a key: nobody could ever change this policy'
+        problems.append(Problem(file=policy.files[0].name, where="operator", message=message))
+    if problems:
+        raise PolicyError(problems)
+
+
+def _check_own_file(_policy: Policy, document: Document) -> _Found:
+    """Check that a customer's own file speaks of that customer alone."""
+    if document.customer is None:
+        return
+    for tables, kind in ((document.operators, "operator"), (document.persons, "person")):
+        for entry in tables:
+            yield f'{kind} "{entry.name}"', "a customer's own file cannot have such a table"
+    for group in document.host_groups:
+        if group.customer != document.customer:
+            yield f'host_group "{group.name}": customer', f"expected {document.customer}, whose file this is"
+
+
+def _check_customer(policy: Policy, document: Document) -> _Found:
+    if document.customer is not None and document.customer not in policy.customers:
+        yield "customer", f"there is no customer {document.customer!r}"
+    for customer in document.customers:
+        if customer.user_ca == customer.host_ca:
+            yield f'customer "{customer.name}": host_ca', "one CA cannot sign for users and for hosts"
+
+
+def _check_host_groups(policy: Policy, document: Document) -> _Found:
+    for group in document.host_groups:
+        where = f'host_group "{group.name}"'
+        if group.customer not in policy.customers:
+            yield f"{where}: customer", f"there is no customer {group.customer!r}"
+        if (group.match is None) == (not group.hosts):
+            yield where, "expected one of match and hosts"
+        if group.principals == "login" and _neighbours(policy, group):
+            message = (
+                f'"login" is valid on every host that trusts the CA of {group.customer}, '
+                f"which has other host groups: {', '.join(_neighbours(policy, group)[:5])}"
+            )
+            yield f"{where}: principals", message
+
+
+def _neighbours(policy: Policy, group: HostGroup) -> list[str]:
+    return [
+        other.name
+        for other in policy.host_groups.values()
+        if other.customer == group.customer and other.name != group.name
+    ]
+
+
+def _check_grants(policy: Policy, document: Document) -> _Found:
+    for grant in document.grants:
+        where = f'grant "{grant.name}"'
+        yield from ((f"{where}: {key}", message) for key, message in _check_who(policy, grant))
+        for position, name in enumerate(grant.on):
+            group = policy.host_groups.get(name)
+            if group is None:
+                yield f"{where}: on[{position}]", f"there is no host group {name!r}"
+            elif document.customer is not None and group.customer != document.customer:
+                yield f"{where}: on[{position}]", f"{name!r} is not a host group of {document.customer}"
+
+
+def _check_who(policy: Policy, grant: Grant) -> _Found:
+    who = grant.who
+    if not (who.groups or who.users or who.services):
+        yield "who", "names nobody; expected groups, users or services"
+    for position, name in enumerate(who.groups):
+        if ":" not in name and name not in policy.groups:
+            yield (
+                f"who.groups[{position}]",
+                f"there is no group {name!r}; a provider's is written oidc:{name}",
+            )
+
+
+def _check_persons(policy: Policy, document: Document) -> _Found:
+    for person in document.persons:
+        for position, identity in enumerate(person.identities):
+            others = [
+                other.name
+                for other in policy.persons.values()
+                if identity in other.identities and other.name != person.name
+            ]
+            if others:
+                where = f'person "{person.name}": identities[{position}]'
+                yield where, f"{identity} is an identity of {others[0]} already"
+
+
+def _check_operators(policy: Policy, document: Document) -> _Found:
+    for operator in document.operators:
+        where = f'operator "{operator.name}"'
+        if not (operator.keys or operator.identities):
+            yield where, "has neither keys nor identities: it could do nothing"
+        for position, key in enumerate(operator.keys):
+            owner = _other_owner(policy, operator, key)
+            if owner is not None:
+                # Else one person could pass for the two operators that an order may ask for.
+                yield f"{where}: keys[{position}]", f"is a key of operator {owner} already"
+
+
+def _other_owner(policy: Policy, operator: Operator, key: PublicKey) -> str | None:
+    for other in policy.operators.values():
+        if other.name != operator.name and key in other.keys:
+            return other.name
+    return None
+
+
+def _twice(policy: Policy) -> Iterator[tuple[str, str, str]]:
+    """Find names that two tables share, also across files."""
+    seen: set[tuple[str, str]] = set()
+    for file, document in policy.documents:
+        for kind, names in (
+            ("customer", [entry.name for entry in document.customers]),
+            ("host_group", [entry.name for entry in document.host_groups]),
+            ("group", [entry.name for entry in document.groups]),
+            ("person", [entry.name for entry in document.persons]),
+            ("operator", [entry.name for entry in document.operators]),
+            (f"grant in {file}", [entry.name for entry in document.grants]),
+        ):
+            for name in names:
+                if (kind, name) in seen:
+                    yield file, f'{kind.partition(" ")[0]} "{name}"', "there is another one of this name"
+                seen.add((kind, name))
+
+
+_CHECKS: Final[tuple[Callable[[Policy, Document], _Found], ...]] = (
+    _check_own_file,
+    _check_customer,
+    _check_host_groups,
+    _check_grants,
+    _check_persons,
+    _check_operators,
+)

@@ -1,0 +1,176 @@
+"""What callers ask for: the bodies of the issuing routes, and the same requests parsed.
+
+One model serves three readers: the web tier (it validates a body and describes it in OpenAPI), the
+authority (it does not believe the web tier and validates again) and the ledger (``to_data`` is the
+``request`` member of an intent: what was asked for, parsed, defaults absent, sets sorted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from appliance.durations import parse_duration
+from appliance.networks import MAX_NETWORKS, parse_networks
+from appliance.policy.document import MAX_TTL_S, PERMITS
+from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
+from appliance.ssh.keys import PublicKey, format_public_key_line, parse_public_key_line
+
+MAX_NAMES: Final = 256
+MAX_KEY_LINE: Final = 12_288
+
+
+def _check_permit(name: str) -> str:
+    if name not in PERMITS:
+        raise ValueError(f"got {name[:40]!r}, expected one of {', '.join(PERMITS)}")
+    return name
+
+
+def _check_ttl(text: str) -> str:
+    seconds = parse_duration(text)
+    if seconds > MAX_TTL_S:
+        raise ValueError(f"got {text}, expected at most {MAX_TTL_S // 86_400}d")
+    return text
+
+
+def _check_networks(blocks: list[str]) -> list[str]:
+    return list(parse_networks(blocks))
+
+
+_Key = Annotated[
+    str,
+    Field(
+        max_length=MAX_KEY_LINE,
+        description="the public key to certify, as in an id_….pub file",
+        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI… alice@laptop"],
+    ),
+]
+_Ttl = Annotated[str, AfterValidator(_check_ttl), Field(max_length=12, examples=["8h"])]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class UserCertificateBody(_Body):
+    """Ask for user certificates; what is not named is everything that the caller's grants give."""
+
+    public_key: _Key
+    hosts: Annotated[
+        list[Annotated[str, AfterValidator(check_host_name)]] | None,
+        Field(default=None, min_length=1, max_length=MAX_NAMES, description="registered hosts to log in to"),
+    ]
+    host_groups: Annotated[
+        list[Annotated[str, AfterValidator(check_host_group)]] | None,
+        Field(default=None, min_length=1, max_length=MAX_NAMES),
+    ]
+    logins: Annotated[
+        list[Annotated[str, AfterValidator(check_login)]] | None,
+        Field(default=None, min_length=1, max_length=MAX_NAMES, description="accounts to log in as"),
+    ]
+    customer: Annotated[str, AfterValidator(check_customer)] | None = None
+    grant: Annotated[
+        Annotated[str, AfterValidator(check_name)] | None,
+        Field(default=None, description="the grant to rest on"),
+    ]
+    ttl: Annotated[_Ttl | None, Field(default=None, description="at most what the grant gives")]
+    source: Annotated[
+        Annotated[list[str], AfterValidator(_check_networks)] | None,
+        Field(default=None, min_length=1, max_length=MAX_NETWORKS, description="CIDR blocks to be used from"),
+    ]
+    permit: Annotated[
+        list[Annotated[str, AfterValidator(_check_permit)]] | None,
+        Field(default=None, max_length=len(PERMITS), description="extensions; absent is all of the grant's"),
+    ]
+    reason: Annotated[str | None, Field(default=None, min_length=1, max_length=500)]
+
+
+class HostCertificateBody(_Body):
+    """Ask for the certificate of a registered host's key."""
+
+    public_key: _Key
+    host: Annotated[str, AfterValidator(check_host_name)]
+    ttl: _Ttl | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRequest:
+    """A parsed request for user certificates: an empty tuple is what was not named, but ``permit`` can be."""
+
+    public_key: PublicKey
+    hosts: tuple[str, ...] = ()
+    host_groups: tuple[str, ...] = ()
+    logins: tuple[str, ...] = ()
+    customer: str | None = None
+    grant: str | None = None
+    ttl_s: int | None = None
+    source: tuple[str, ...] | None = None
+    permit: tuple[str, ...] | None = None
+    reason: str | None = None
+
+    def to_data(self) -> dict[str, object]:
+        """Return the request as the ledger records it."""
+        named = {"hosts": self.hosts, "host_groups": self.host_groups, "logins": self.logins}
+        data: dict[str, object] = {name: list(values) for name, values in named.items() if values}
+        data["public_key"] = format_public_key_line(self.public_key)
+        optional = {
+            "customer": self.customer,
+            "grant": self.grant,
+            "ttl_s": self.ttl_s,
+            "reason": self.reason,
+        }
+        data |= {name: value for name, value in optional.items() if value is not None}
+        # Networks are in the order of addresses in a certificate; here they are a set, sorted as text.
+        sets = {"source": self.source, "permit": self.permit}
+        return data | {name: sorted(values) for name, values in sets.items() if values is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRequest:
+    """A parsed request for a host certificate."""
+
+    public_key: PublicKey
+    host: str
+    ttl_s: int | None = None
+
+    def to_data(self) -> dict[str, object]:
+        """Return the request as the ledger records it."""
+        data: dict[str, object] = {"public_key": format_public_key_line(self.public_key), "host": self.host}
+        return data if self.ttl_s is None else data | {"ttl_s": self.ttl_s}
+
+
+def parse_user_request(body: UserCertificateBody) -> UserRequest:
+    """Parse a body that is valid in form.
+
+    Raises:
+        UnacceptableKey: the public key is of a kind that is not certified.
+        SshFormatError: it is not a public key.
+    """
+    return UserRequest(
+        public_key=parse_public_key_line(body.public_key),
+        hosts=_as_set(body.hosts),
+        host_groups=_as_set(body.host_groups),
+        logins=_as_set(body.logins),
+        customer=body.customer,
+        grant=body.grant,
+        ttl_s=None if body.ttl is None else parse_duration(body.ttl),
+        source=None if body.source is None else tuple(body.source),
+        permit=None if body.permit is None else _as_set(body.permit),
+        reason=body.reason,
+    )
+
+
+def parse_host_request(body: HostCertificateBody) -> HostRequest:
+    """Parse a body that is valid in form; raises as :func:`parse_user_request`."""
+    return HostRequest(
+        public_key=parse_public_key_line(body.public_key),
+        host=body.host,
+        ttl_s=None if body.ttl is None else parse_duration(body.ttl),
+    )
+
+
+def _as_set(names: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(sorted(set(names or ())))
