@@ -1,0 +1,1 @@
+"""Where a ledger's bytes are kept: one Protocol, and its implementations."""
