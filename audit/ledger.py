@@ -7,7 +7,7 @@ opens it again, and finds out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from audit.checkpoint import Checkpoint
@@ -35,19 +35,26 @@ class Batch:
         return self.frontier.size
 
     def append(self, kind: str, data: Mapping[str, object], v: int = 1) -> Entry:
-        """Append an entry.
+        """Append an entry; raises as :meth:`extend`."""
+        return self.extend([(kind, v, data)])[0]
+
+    def extend(self, items: Sequence[tuple[str, int, Mapping[str, object]]]) -> list[Entry]:
+        """Append entries, each given as kind, version and data: all of them, or none.
 
         Raises:
-            TooLarge: nothing was appended, and the batch goes on.
-            EntryError: likewise; the data cannot stand in an entry.
+            TooLarge: one of them is; nothing was appended, and the batch goes on.
+            EntryError: likewise; data cannot stand in an entry.
         """
-        entry = encode_entry(
-            kind=kind, v=v, data=data, prev=self.head_hash, seq=self.seq, time_ms=self.time_ms
-        )
-        self._store.add_entry(entry.seq, entry.leaf_hash, entry.raw)
-        self.frontier = self.frontier.append(entry.leaf_hash)
-        self.head_hash = entry.leaf_hash
-        return entry
+        entries: list[Entry] = []
+        prev = self.head_hash
+        for seq, (kind, v, data) in enumerate(items, self.seq):
+            entries.append(encode_entry(kind=kind, v=v, data=data, prev=prev, seq=seq, time_ms=self.time_ms))
+            prev = entries[-1].leaf_hash
+        for entry in entries:
+            self._store.add_entry(entry.seq, entry.leaf_hash, entry.raw)
+            self.frontier = self.frontier.append(entry.leaf_hash)
+        self.head_hash = prev
+        return entries
 
     def add_checkpoint(self, note: str, size: int) -> None:
         """Keep a signed checkpoint of a tree that ends at or before this batch's first entry."""
@@ -97,9 +104,9 @@ class Ledger:
     ) -> Ledger:
         """Open a log: read all of it once, and believe nothing that is stored but the bytes.
 
-        Every entry is hashed again and must be what its leaf says and follow its predecessor. ``on_entry`` gets
-        each in order. A checkpoint goes to ``verify_checkpoint`` when the entries below it have been read, and
-        must have the root that their bytes give.
+        Every entry is hashed again and must be what its leaf says and follow its predecessor. ``on_entry``
+        gets each in order. A checkpoint goes to ``verify_checkpoint`` when the entries below it have been
+        read, and must have the root that their bytes give.
 
         Raises:
             LedgerAltered: an entry or checkpoint is not what was written.

@@ -1,0 +1,78 @@
+"""Refusals on record without a flood: the first at once, those like it counted and written every ten seconds.
+
+A crash loses at most a count; that there were refusals is on record from the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.authority.events import CertificateDenied, Event
+from appliance.identity.identity import Identity
+
+INTERVAL_MS: Final = 10_000
+# An attacker who invents identities cannot fill the memory: beyond this, refusals are written one by one.
+MAX_TRACKED: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Run:
+    """Refusals of one identity by one rule since the last entry about them."""
+
+    identity: Identity
+    request: Mapping[str, object]
+    written_ms: int
+    first_ms: int = 0
+    last_ms: int = 0
+    count: int = 0
+
+
+class Denials:
+    """Counts refusals; used by the writer's thread alone."""
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[str, str], _Run] = {}
+
+    def count(
+        self, identity: Identity, request: Mapping[str, object], rule: str, *, now_ms: int
+    ) -> Event | None:
+        """Count a refusal; return the entry to write, if this one is written at once."""
+        key = (str(identity), rule)
+        run = self._runs.get(key)
+        if run is not None:
+            run.first_ms = run.first_ms if run.count else now_ms
+            run.last_ms, run.request = now_ms, request
+            run.count += 1
+            return None
+        if len(self._runs) < MAX_TRACKED:
+            self._runs[key] = _Run(identity=identity, request=request, written_ms=now_ms)
+        return _event(identity, request, rule, now_ms, now_ms, 1)
+
+    def take_due(self, now_ms: int) -> list[Event]:
+        """Return the entries that are due, and forget the identities whose refusals have stopped."""
+        events = []
+        for key, run in list(self._runs.items()):
+            if now_ms - run.written_ms < INTERVAL_MS:
+                continue
+            if run.count == 0:
+                del self._runs[key]
+                continue
+            events.append(_event(run.identity, run.request, key[1], run.first_ms, run.last_ms, run.count))
+            run.written_ms, run.count = now_ms, 0
+        return events
+
+
+def _event(
+    identity: Identity, request: Mapping[str, object], rule: str, first_ms: int, last_ms: int, count: int
+) -> Event:
+    data = CertificateDenied(
+        identity=identity.to_data(),
+        request=request,
+        rule=rule,
+        first_ms=first_ms,
+        last_ms=last_ms,
+        count=count,
+    )
+    return Event(kind="certificate.denied", data=data)

@@ -1,0 +1,206 @@
+"""The data of every kind of entry that the authority writes (docs/formats/entries.md).
+
+The shapes are the ledger's contract. A shape is never changed once entries of it exist: a change is a new
+version of its kind beside the old one, in the verifier's table and here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NotRequired, TypedDict
+
+from appliance.identity.identity import IdentityData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What is to become an entry: its kind and its data; chain and moment are the ledger's to add."""
+
+    kind: str
+    data: Mapping[str, object]
+
+
+class LogOpened(TypedDict):
+    """``log.opened``: entry 0, what the log is and which keys speak for it."""
+
+    format: Literal[1]
+    origin: str
+    log_number: int
+    nonce: str
+    ledger_key: str
+    bundle_key: str
+    probe_key: str
+    max_ttl_s: int
+    software: str
+
+
+class NodeState(TypedDict):
+    """``node.started``, ``node.stopped``, ``heartbeat``: a sign of life, with the tree before it."""
+
+    node: str
+    software: str
+    size: int
+    root: str
+
+
+class OrderData(TypedDict):
+    """One operator's signature over a command."""
+
+    operator: str
+    policy: int
+    expires_s: int
+    signature: str
+
+
+class Ordered(TypedDict):
+    """The members that every entry which rests on an order has."""
+
+    command: Mapping[str, object]
+    orders: list[OrderData]
+
+
+class GrantReference(TypedDict):
+    """A grant of the policy, by file and name."""
+
+    file: str
+    name: str
+
+
+class CertificateIntent(TypedDict):
+    """``certificate.intent``: what the token will be asked to sign, and everything it rests on."""
+
+    ca: str
+    ca_key: str
+    identity: IdentityData
+    request: Mapping[str, object]
+    policy: int
+    evaluator: int
+    tbs: str
+    grants: NotRequired[list[GrantReference]]
+    host: NotRequired[int]
+
+
+class CertificateIssued(TypedDict):
+    """``certificate.issued``: the signature over an intent's bytes."""
+
+    intent: int
+    signature: str
+
+
+class CertificateUnfulfilled(TypedDict):
+    """``certificate.failed``, ``certificate.abandoned``; ``requested``: a signature may exist."""
+
+    intent: int
+    reason: str
+    requested: bool
+
+
+class CertificateDenied(TypedDict):
+    """``certificate.denied``: refusals by one rule to one identity, counted over an interval."""
+
+    identity: IdentityData
+    request: Mapping[str, object]
+    rule: str
+    first_ms: int
+    last_ms: int
+    count: int
+
+
+class CertificateRevoked(TypedDict):
+    """``certificate.revoked`` by serial."""
+
+    serial: str
+    reason: str
+    by: IdentityData
+
+
+class PolicyFilePart(TypedDict):
+    """``policy.file``: a policy's text, or a part of it; parts count from 0."""
+
+    name: str
+    part: int
+    parts: int
+    text: str
+    customer: NotRequired[str]
+
+
+class AppliedFile(TypedDict):
+    """A file of an applied policy, and the entries that hold its text."""
+
+    name: str
+    sha256: str
+    seqs: list[int]
+
+
+class PolicyApplied(Ordered):
+    """``policy.applied``: from here on decisions follow these files."""
+
+    files: list[AppliedFile]
+    evaluator: int
+
+
+class CaPhase(Ordered):
+    """``ca.created``, ``ca.trusted``, ``ca.signing``, ``ca.retired``: a CA key enters a phase."""
+
+    name: str
+    type: Literal["user", "host"]
+    public_key: str
+    transcript: str
+    customer: NotRequired[str]
+
+
+class CaHalted(TypedDict):
+    """``ca.halted``: the token gave a signature that does not verify; the key signs nothing more."""
+
+    name: str
+    ca_key: str
+    intent: int
+    reason: str
+
+
+class Label(TypedDict):
+    """A label of a host."""
+
+    name: str
+    value: str
+
+
+class HostRegistered(Ordered):
+    """``host.registered``: a host, its certificate's principals, and its labels."""
+
+    name: str
+    customer: str
+    names: list[str]
+    labels: list[Label]
+
+
+class HostRemoved(Ordered):
+    """``host.removed``: the host gets no more certificates and is in no host group."""
+
+    name: str
+
+
+class CredentialCreated(Ordered):
+    """``credential.created``: an API credential, known by the SHA-256 of its secret."""
+
+    id: str
+    subject: str
+    kind: Literal["user", "service"]
+    secret_sha256: str
+    expires_s: NotRequired[int]
+    uses: NotRequired[int]
+
+
+class CredentialUsed(TypedDict):
+    """``credential.used``: one of a limited number of uses is gone."""
+
+    id: str
+
+
+class CredentialRevoked(TypedDict):
+    """``credential.revoked``: the credential identifies nobody any more."""
+
+    id: str
+    reason: str
+    by: IdentityData

@@ -1,0 +1,371 @@
+"""The issuance cycle, from a request in the authority to the certificate that leaves it.
+
+4. Decide, on the state as the entry before leaves it, at the entry's own moment; a denial is recorded too.
+5. Build the to-be-signed bytes, and make the ``certificate.intent`` that holds them durable.
+6. Have the token sign those bytes, and nothing else.
+7. Verify the signature with the CA's public key (:mod:`hsm` does, before it returns one).
+8. Make the outcome durable: ``certificate.issued``, or ``certificate.failed`` if it was revoked meanwhile or
+   the token did not sign. The certificates of one request are issued all or not at all.
+9. Only then answer. Nobody's hanging up changes what is done from 5 on.
+
+The one reason for the order: whatever a CA key signs was on record before the key could sign it.
+(Steps 1 to 3, credential, body and hand-over, are the web tier's.)
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from urllib.parse import quote
+
+from appliance.authority.denials import Denials
+from appliance.authority.events import (
+    CaHalted,
+    CertificateIntent,
+    CertificateIssued,
+    CertificateUnfulfilled,
+    CredentialUsed,
+    Event,
+    GrantReference,
+)
+from appliance.authority.signing import Signed, SigningJob, Unsigned
+from appliance.authority.state import AppliedPolicy, CaKey, State
+from appliance.authority.writer import At, Command, Decided
+from appliance.errors import Refusal
+from appliance.identity.identity import Identity
+from appliance.policy.evaluate import (
+    EVALUATOR,
+    Denial,
+    Profile,
+    evaluate_host,
+    evaluate_user,
+    relied_groups,
+)
+from appliance.policy.roles import may_act
+from appliance.requests import HostRequest, UserRequest
+from appliance.ssh.certificate import (
+    CertificateContent,
+    CertificateType,
+    attach_signature,
+    encode_tbs,
+    format_certificate_line,
+    parse_certificate_blob,
+)
+from appliance.ssh.content import MAX_KEY_ID, NONCE_SIZE
+from appliance.ssh.errors import SshFormatError
+from appliance.ssh.options import FORCE_COMMAND, SOURCE_ADDRESS
+from audit.entry import Entry
+
+# Everything else in a key id is percent-encoded: sshd writes it into its log as it is.
+_KEY_ID_SAFE: Final = "._:@/+-"
+
+REVOKED_BEFORE_RELEASE: Final = "revoked before release"
+NEIGHBOUR_FAILED: Final = "another certificate of the request failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedReply:
+    """One certificate of a reply: what the caller gets, and what proves it."""
+
+    line: str
+    content: CertificateContent
+    ca: str
+    seq: int
+    leaf_hash: bytes
+
+
+Reply = Callable[[Sequence[IssuedReply] | Refusal], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """What the commands of the cycle share: the ways out, and randomness."""
+
+    sign: Callable[[SigningJob], None]
+    submit_owed: Callable[[Command], None]
+    denials: Denials
+    draw: Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """An intent before it has an entry."""
+
+    profile: Profile
+    ca_key: CaKey
+    tbs: bytes
+
+
+class IssueCertificates:
+    """Steps 4 to 6 for one request: decide, record intents, hand them to the token."""
+
+    def __init__(
+        self, cycle: Cycle, identity: Identity, request: UserRequest | HostRequest, reply: Reply
+    ) -> None:
+        self._cycle = cycle
+        self._identity = identity
+        self._request = request
+        self._reply = reply
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer that nothing was recorded."""
+        self._reply(refusal)
+
+    def decide(self, state: State, at: At) -> Decided:
+        """Decide the request; see the module's steps 4 and 5."""
+        applied = state.applied
+        if applied is None:
+            raise Refusal("issuance-halted", "no policy has been applied; apply one first")
+        used = _use_credential(state, self._identity, at)
+        outcome = self._evaluate(state, applied, at)
+        if isinstance(outcome, Denial):
+            return self._deny(outcome, at)
+        first = at.seq + len(used)
+        planned = [self._plan(state, profile, seq=first + offset) for offset, profile in enumerate(outcome)]
+        intents = [
+            Event(kind="certificate.intent", data=self._intend(state, applied, plan)) for plan in planned
+        ]
+        return Decided(events=[*used, *intents], after=partial(self._sign, planned, len(used)))
+
+    def _evaluate(self, state: State, applied: AppliedPolicy, at: At) -> tuple[Profile, ...] | Denial:
+        if isinstance(self._request, UserRequest):
+            return evaluate_user(
+                applied.policy,
+                state.hosts,
+                self._identity,
+                self._request,
+                now_s=at.time_s,
+                max_ttl_s=state.max_ttl_s,
+            )
+        if not may_act(applied.policy, self._identity, "host.certify"):
+            return Denial(rule="host.certify", detail="asking for host certificates needs the role enroller")
+        host = state.hosts.get(self._request.host)
+        if host is None:
+            return Denial(rule="host", detail=f"{self._request.host} is not registered")
+        profile = evaluate_host(
+            applied.policy, host, self._request, now_s=at.time_s, max_ttl_s=state.max_ttl_s
+        )
+        return profile if isinstance(profile, Denial) else (profile,)
+
+    def _deny(self, denial: Denial, at: At) -> Decided:
+        event = self._cycle.denials.count(
+            self._identity, self._request.to_data(), denial.rule, now_ms=at.time_ms
+        )
+        refusal = Refusal("policy-denied", denial.detail, rule=denial.rule, allowed=list(denial.allowed))
+        return Decided(events=[] if event is None else [event], after=lambda _entries: self._reply(refusal))
+
+    def _plan(self, state: State, profile: Profile, *, seq: int) -> _Planned:
+        ca_key = _signing_key(state, profile.ca)
+        content = CertificateContent(
+            nonce=self._cycle.draw(NONCE_SIZE),
+            subject_key=self._request.public_key,
+            serial=state.serial(seq),
+            type=self._certificate_type,
+            key_id=_format_key_id(self._subject, state.log_number, seq),
+            principals=profile.principals,
+            valid_after=profile.valid_after,
+            valid_before=profile.valid_before,
+            critical_options=_critical_options(profile),
+            extensions=tuple((name, "") for name in profile.extensions),
+            ca_key=ca_key.public_key,
+        )
+        try:
+            return _Planned(profile=profile, ca_key=ca_key, tbs=encode_tbs(content))
+        except SshFormatError as error:
+            raise Refusal("unacceptable-key", str(error), field=error.field) from error
+
+    def _intend(self, state: State, applied: AppliedPolicy, plan: _Planned) -> CertificateIntent:
+        identity = self._identity.to_data()
+        identity["groups"] = list(relied_groups(plan.profile.grants, self._identity))
+        intent = CertificateIntent(
+            ca=plan.profile.ca,
+            ca_key=plan.ca_key.fingerprint,
+            identity=identity,
+            request=self._request.to_data(),
+            policy=applied.seq,
+            evaluator=EVALUATOR,
+            tbs=base64.b64encode(plan.tbs).decode(),
+        )
+        if isinstance(self._request, HostRequest):
+            intent["host"] = state.hosts[self._request.host].seq
+        else:
+            intent["grants"] = [
+                GrantReference(file=filed.file, name=filed.grant.name) for filed in plan.profile.grants
+            ]
+        return intent
+
+    def _sign(self, planned: Sequence[_Planned], before: int, entries: Sequence[Entry]) -> None:
+        """Step 6. The intents are durable; from here on every one of them gets an outcome."""
+        attempt = Attempt(self._cycle, list(zip(planned, entries[before:], strict=True)), self._reply)
+        attempt.start()
+
+    @property
+    def _certificate_type(self) -> CertificateType:
+        return CertificateType.USER if isinstance(self._request, UserRequest) else CertificateType.HOST
+
+    @property
+    def _subject(self) -> str:
+        return str(self._identity) if isinstance(self._request, UserRequest) else f"host:{self._request.host}"
+
+
+class Attempt:
+    """Steps 7 to 9 for the intents of one request: wait for every signature, record, answer."""
+
+    def __init__(self, cycle: Cycle, intents: Sequence[tuple[_Planned, Entry]], reply: Reply) -> None:
+        self._cycle = cycle
+        self._intents = intents
+        self._reply = reply
+        self._answers: list[Signed | Unsigned | None] = [None] * len(intents)
+        self._missing = len(intents)
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Hand every intent's bytes to the token."""
+        for position, (planned, _) in enumerate(self._intents):
+            done = partial(self._collect, position)
+            self._cycle.sign(SigningJob(tbs=planned.tbs, ca_key=planned.ca_key.fingerprint, done=done))
+
+    def _collect(self, position: int, answer: Signed | Unsigned) -> None:
+        """Keep an answer; runs on a signing thread. The last one sends the outcome to the writer."""
+        with self._lock:
+            self._answers[position] = answer
+            self._missing -= 1
+            complete = self._missing == 0
+        if complete:
+            self._cycle.submit_owed(self)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer that no outcome could be recorded; start-up will record one."""
+        self._reply(refusal)
+
+    def decide(self, state: State, at: At) -> Decided:  # noqa: ARG002 - outcomes have no moment of their own
+        """Decide the outcome: step 8."""
+        reasons = [
+            REVOKED_BEFORE_RELEASE
+            if state.certificates[entry.seq].revoked
+            else None
+            if isinstance(answer, Signed)
+            else answer.reason
+            for (_, entry), answer in self._pairs()
+        ]
+        if any(reasons):
+            return self._fail([reason or NEIGHBOUR_FAILED for reason in reasons])
+        events = [
+            Event(
+                kind="certificate.issued",
+                data=CertificateIssued(
+                    intent=entry.seq, signature=base64.b64encode(answer.signature).decode()
+                ),
+            )
+            for (_, entry), answer in self._pairs()
+            if isinstance(answer, Signed)
+        ]
+        return Decided(events=events, after=lambda _entries: self._release())
+
+    def _pairs(self) -> list[tuple[tuple[_Planned, Entry], Signed | Unsigned]]:
+        answers = [answer for answer in self._answers if answer is not None]
+        return list(zip(self._intents, answers, strict=True))
+
+    def _fail(self, reasons: Sequence[str]) -> Decided:
+        events = []
+        for ((planned, entry), answer), reason in zip(self._pairs(), reasons, strict=True):
+            unfulfilled = CertificateUnfulfilled(intent=entry.seq, reason=reason, requested=True)
+            events.append(Event(kind="certificate.failed", data=unfulfilled))
+            if isinstance(answer, Unsigned) and answer.halts:
+                halted = CaHalted(
+                    name=planned.profile.ca,
+                    ca_key=planned.ca_key.fingerprint,
+                    intent=entry.seq,
+                    reason=answer.reason,
+                )
+                events.append(Event(kind="ca.halted", data=halted))
+        refusal = _explain_failure(reasons)
+        return Decided(events=events, after=lambda _entries: self._reply(refusal))
+
+    def _release(self) -> None:
+        """Step 9: the outcome is durable, the certificates may leave."""
+        self._reply(
+            [
+                _build_reply(planned, entry, answer.signature)
+                for (planned, entry), answer in self._pairs()
+                if isinstance(answer, Signed)
+            ]
+        )
+
+
+def _build_reply(planned: _Planned, entry: Entry, signature: bytes) -> IssuedReply:
+    certificate = parse_certificate_blob(attach_signature(planned.tbs, signature))
+    content = certificate.content
+    return IssuedReply(
+        line=format_certificate_line(certificate, content.key_id),
+        content=content,
+        ca=planned.profile.ca,
+        seq=entry.seq,
+        leaf_hash=entry.leaf_hash,
+    )
+
+
+def _explain_failure(reasons: Sequence[str]) -> Refusal:
+    if REVOKED_BEFORE_RELEASE in reasons:
+        return Refusal(
+            "policy-denied", "the certificate was revoked before it was released", rule="revocation"
+        )
+    return Refusal(
+        "hsm-unavailable",
+        "the token did not sign; the attempt is on record, nothing was released: try again",
+        retry_after_s=5,
+    )
+
+
+def _use_credential(state: State, identity: Identity, at: At) -> list[Event]:
+    """Check the API credential that the identity rests on; record a use where uses are counted."""
+    claim = identity.claim("credential")
+    if claim is None:
+        return []
+    credential = state.credentials.get(claim)
+    if (
+        credential is None
+        or credential.revoked
+        or (credential.expires_s is not None and credential.expires_s <= at.time_s)
+        or credential.uses_left == 0
+    ):
+        raise Refusal("unauthenticated", "the credential is not valid")
+    if credential.uses_left is None:
+        return []
+    return [Event(kind="credential.used", data=CredentialUsed(id=credential.id))]
+
+
+def _signing_key(state: State, name: str) -> CaKey:
+    ca = state.cas.get(name)
+    key = None if ca is None else ca.signing_key
+    if key is None:
+        raise Refusal(
+            "issuance-halted", f"the CA {name} has no key that signs: create one with `chancery ca create`"
+        )
+    if key.halted:
+        raise Refusal(
+            "issuance-halted",
+            f"the CA {name} is halted: the token gave a bad signature for its key {key.fingerprint}",
+        )
+    return key
+
+
+def _critical_options(profile: Profile) -> tuple[tuple[str, str], ...]:
+    options = []
+    if profile.force_command is not None:
+        options.append((FORCE_COMMAND, profile.force_command))
+    if profile.source is not None:
+        options.append((SOURCE_ADDRESS, ",".join(profile.source)))
+    return tuple(options)
+
+
+def _format_key_id(subject: str, log_number: int, seq: int) -> str:
+    """Format a key id; a subject that is too long is cut, but never inside an escape, nor is the number."""
+    suffix = f"#{log_number}.{seq}"
+    encoded = quote(subject, safe=_KEY_ID_SAFE).replace("~", "%7E")[: MAX_KEY_ID - len(suffix)]
+    escape = encoded[-2:].find("%")
+    return (encoded if escape < 0 else encoded[: escape - 2]) + suffix

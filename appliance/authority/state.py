@@ -1,0 +1,306 @@
+"""The state that all decisions rest on: a fold of the ledger's entries, and nothing else.
+
+:meth:`State.apply` is the only thing that changes it, and entries are the only thing that it takes. The
+authority folds the log once when it starts and each entry as it is appended; whoever replays the log does the
+same. What is not in an entry cannot be in here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, NewType
+
+from appliance.authority.orders import order_message, spent_id
+from appliance.errors import ChanceryError
+from appliance.policy.check import check_policy
+from appliance.policy.document import Policy, PolicyFile, parse_policy
+from appliance.policy.evaluate import Host
+from appliance.ssh.certificate import decode_tbs
+from appliance.ssh.keys import PublicKey, fingerprint, parse_public_key_line
+from audit.entry import Entry
+
+Serial = NewType("Serial", int)
+Phase = Literal["created", "trusted", "signing", "retired"]
+
+# A revoked serial stays on record as revoked, and a certificate known, this long after it has expired.
+KEPT_AFTER_EXPIRY_S: Final = 24 * 3_600
+
+
+class UnknownEntry(ChanceryError):
+    """An entry that this version cannot fold: a newer one wrote it, and must be the one to go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedPolicy:
+    """The policy in force, and the seq of the ``policy.applied`` that decisions cite."""
+
+    seq: int
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaKey:
+    """One key of a CA and the phase that it is in."""
+
+    public_key: PublicKey
+    phase: Phase
+    halted: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """The key's fingerprint, by which the ledger cites it."""
+        return fingerprint(self.public_key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ca:
+    """A CA by name: at most one of its keys signs at a time."""
+
+    name: str
+    type: Literal["user", "host"]
+    customer: str | None
+    keys: tuple[CaKey, ...]
+
+    @property
+    def signing_key(self) -> CaKey | None:
+        """The key that signs now."""
+        return next((key for key in self.keys if key.phase == "signing"), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """An API credential; ``uses_left`` is None where uses are not limited."""
+
+    id: str
+    subject: str
+    kind: Literal["user", "service"]
+    secret_sha256: str
+    expires_s: int | None
+    uses_left: int | None
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedCertificate:
+    """What is kept of a certificate until a day after its expiry. ``outcome`` None: still with the token."""
+
+    seq: int
+    ca_key: str
+    valid_before: int
+    outcome: Literal["issued", "failed", "abandoned"] | None = None
+    revoked: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """The fold. ``head_ms`` is the last entry's moment; ``certificates`` are by the seq of their intent."""
+
+    origin: str = ""
+    log_number: int = 0
+    max_ttl_s: int = 0
+    ledger_key: str = ""
+    bundle_key: str = ""
+    probe_key: str = ""
+    size: int = 0
+    head_ms: int = 0
+    applied: AppliedPolicy | None = None
+    cas: dict[str, Ca] = field(default_factory=dict)
+    hosts: dict[str, Host] = field(default_factory=dict)
+    credentials: dict[str, Credential] = field(default_factory=dict)
+    certificates: dict[int, IssuedCertificate] = field(default_factory=dict)
+    open_intents: set[int] = field(default_factory=set)
+    spent_orders: dict[bytes, int] = field(default_factory=dict)
+    _files: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    _expiries: list[tuple[int, int]] = field(default_factory=list)
+
+    def serial(self, seq: int) -> Serial:
+        """Return the serial of the certificate whose intent is entry ``seq``."""
+        return Serial(self.log_number << 48 | seq)
+
+    def find_certificate(self, serial: int) -> IssuedCertificate | None:
+        """Return the certificate with this serial, unless it expired more than a day ago."""
+        if serial >> 48 != self.log_number:
+            return None
+        return self.certificates.get(serial & (1 << 48) - 1)
+
+    def apply(self, entry: Entry) -> None:
+        """Fold the next entry in.
+
+        Raises:
+            UnknownEntry: its kind or version is not one of this version's.
+        """
+        fold = _FOLDS.get((entry.kind, entry.v))
+        if fold is None:
+            raise UnknownEntry(
+                f"entry {entry.seq} is of the kind {entry.kind} version {entry.v}, unknown to this version: "
+                "run the version that wrote it, or a newer one"
+            )
+        self.size = entry.seq + 1
+        self.head_ms = entry.time_ms
+        fold(self, entry, entry.data)
+        if "orders" in entry.data:
+            self._spend(entry.data)
+        self._forget(entry.time_ms // 1000)
+
+    def _spend(self, data: Mapping[str, Any]) -> None:
+        for order in data["orders"]:
+            message = order_message(self.origin, data["command"], order["policy"], order["expires_s"])
+            self.spent_orders[spent_id(message, order["operator"])] = order["expires_s"]
+
+    def _forget(self, now_s: int) -> None:
+        """Drop what can matter no more, so that memory follows what is live and not what ever was."""
+        while self._expiries and self._expiries[0][0] + KEPT_AFTER_EXPIRY_S < now_s:
+            _, seq = heapq.heappop(self._expiries)
+            # An intent without an outcome stays until it has one, however long the token takes.
+            if seq not in self.open_intents:
+                del self.certificates[seq]
+            else:
+                heapq.heappush(self._expiries, (now_s, seq))
+        if self.spent_orders and min(self.spent_orders.values()) < now_s:
+            self.spent_orders = {key: end for key, end in self.spent_orders.items() if end >= now_s}
+
+
+def _open_log(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    state.origin = data["origin"]
+    state.log_number = data["log_number"]
+    state.max_ttl_s = data["max_ttl_s"]
+    state.ledger_key = data["ledger_key"]
+    state.bundle_key = data["bundle_key"]
+    state.probe_key = data["probe_key"]
+
+
+def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
+    valid_before = decode_tbs(base64.b64decode(data["tbs"])).valid_before
+    state.certificates[entry.seq] = IssuedCertificate(
+        seq=entry.seq, ca_key=data["ca_key"], valid_before=valid_before
+    )
+    state.open_intents.add(entry.seq)
+    heapq.heappush(state._expiries, (valid_before, entry.seq))
+
+
+def _conclude(outcome: Literal["issued", "failed", "abandoned"]) -> _Fold:
+    def fold(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+        seq = data["intent"]
+        known = state.certificates[seq]
+        # A signature may exist that nobody should have: such a serial counts as revoked.
+        revoked = known.revoked or bool(data.get("requested", False))
+        state.certificates[seq] = replace(known, outcome=outcome, revoked=revoked)
+        state.open_intents.discard(seq)
+
+    return fold
+
+
+def _revoke(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    known = state.find_certificate(int(data["serial"]))
+    if known is not None:
+        state.certificates[known.seq] = replace(known, revoked=True)
+
+
+def _keep_file(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
+    state._files[entry.seq] = data
+
+
+def _apply_policy(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
+    files = []
+    for file in data["files"]:
+        text = "".join(state._files[seq]["text"] for seq in file["seqs"])
+        if hashlib.sha256(text.encode()).hexdigest() != file["sha256"]:
+            raise ChanceryError(
+                f"entry {entry.seq}: the text of {file['name']} is not the one that was applied"
+            )
+        files.append(PolicyFile(name=file["name"], text=text))
+    policy = parse_policy(files)
+    check_policy(policy)
+    state.applied = AppliedPolicy(seq=entry.seq, policy=policy)
+    state._files.clear()
+
+
+def _enter_phase(phase: Phase) -> _Fold:
+    def fold(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+        key = CaKey(public_key=parse_public_key_line(data["public_key"]), phase=phase)
+        known = state.cas.get(data["name"])
+        others = (
+            [] if known is None else [other for other in known.keys if other.public_key != key.public_key]
+        )
+        if phase == "signing":
+            others = [replace(other, phase="trusted") if other.phase == phase else other for other in others]
+        state.cas[data["name"]] = Ca(
+            name=data["name"], type=data["type"], customer=data.get("customer"), keys=(*others, key)
+        )
+
+    return fold
+
+
+def _halt(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    ca = state.cas[data["name"]]
+    keys = tuple(replace(key, halted=True) if key.fingerprint == data["ca_key"] else key for key in ca.keys)
+    state.cas[ca.name] = replace(ca, keys=keys)
+
+
+def _register_host(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
+    state.hosts[data["name"]] = Host(
+        name=data["name"],
+        customer=data["customer"],
+        names=tuple(data["names"]),
+        labels=tuple((label["name"], label["value"]) for label in data["labels"]),
+        seq=entry.seq,
+    )
+
+
+def _remove_host(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    state.hosts.pop(data["name"], None)
+
+
+def _create_credential(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    state.credentials[data["id"]] = Credential(
+        id=data["id"],
+        subject=data["subject"],
+        kind=data["kind"],
+        secret_sha256=data["secret_sha256"],
+        expires_s=data.get("expires_s"),
+        uses_left=data.get("uses"),
+    )
+
+
+def _use_credential(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    known = state.credentials[data["id"]]
+    state.credentials[known.id] = replace(known, uses_left=(known.uses_left or 1) - 1)
+
+
+def _revoke_credential(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    state.credentials[data["id"]] = replace(state.credentials[data["id"]], revoked=True)
+
+
+def _keep_nothing(_state: State, _entry: Entry, _data: Mapping[str, Any]) -> None:
+    """Fold an entry that is evidence and changes no decision."""
+
+
+_Fold = Callable[[State, Entry, Mapping[str, Any]], None]
+_FOLDS: Final[Mapping[tuple[str, int], _Fold]] = {
+    ("log.opened", 1): _open_log,
+    ("node.started", 1): _keep_nothing,
+    ("node.stopped", 1): _keep_nothing,
+    ("heartbeat", 1): _keep_nothing,
+    ("certificate.intent", 1): _intend,
+    ("certificate.issued", 1): _conclude("issued"),
+    ("certificate.failed", 1): _conclude("failed"),
+    ("certificate.abandoned", 1): _conclude("abandoned"),
+    ("certificate.denied", 1): _keep_nothing,
+    ("certificate.revoked", 1): _revoke,
+    ("policy.file", 1): _keep_file,
+    ("policy.applied", 1): _apply_policy,
+    ("ca.created", 1): _enter_phase("created"),
+    ("ca.trusted", 1): _enter_phase("trusted"),
+    ("ca.signing", 1): _enter_phase("signing"),
+    ("ca.retired", 1): _enter_phase("retired"),
+    ("ca.halted", 1): _halt,
+    ("host.registered", 1): _register_host,
+    ("host.removed", 1): _remove_host,
+    ("credential.created", 1): _create_credential,
+    ("credential.used", 1): _use_credential,
+    ("credential.revoked", 1): _revoke_credential,
+}

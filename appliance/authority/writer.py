@@ -1,0 +1,167 @@
+"""The writer: one thread that decides, records and only then lets anything leave.
+
+Commands wait in one queue. The writer takes all that are there, decides each on the state as the ones before
+it left it, appends what they record, and commits once for all of them. What a command wants done when its
+entries are durable (ask the token, answer the caller) is done after the commit, never before.
+
+A commit that raises has an unknown outcome. The state in memory may then be ahead of the ledger or not, so
+the writer ends and says so; its process ends with it, and the next one reads the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
+from typing import Final, Protocol
+
+from appliance.authority.events import Event
+from appliance.authority.state import State
+from appliance.errors import Refusal
+from audit.entry import Entry
+from audit.errors import EntryError, StoreError
+from audit.ledger import Batch, Ledger
+
+log = logging.getLogger(__name__)
+
+# More than any number of callers that a machine serves at once; a longer queue would only answer later.
+MAX_QUEUED: Final = 2_048
+# Enough that the cost of a commit vanishes (it is 30 times that of an entry), few enough that the first
+# caller of a batch does not wait for the last.
+MAX_BATCH: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """The place of a command's first entry: its seq and its moment, which is the decision's ``now``."""
+
+    seq: int
+    time_ms: int
+
+    @property
+    def time_s(self) -> int:
+        """The moment in whole seconds."""
+        return self.time_ms // 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a command records, and what happens when that is durable."""
+
+    events: Sequence[Event] = ()
+    checkpoint: tuple[str, int] | None = None
+    after: Callable[[Sequence[Entry]], None]
+
+
+class Command(Protocol):
+    """A change of the ledger. Both methods run on the writer's thread, and neither may wait for anything."""
+
+    def decide(self, state: State, at: At) -> Decided:
+        """Decide on the state as it is; raise :class:`~appliance.errors.Refusal` to record nothing."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Tell whoever waits that nothing was recorded."""
+
+
+class Writer:
+    """Owner of the ledger and of the state."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        state: State,
+        *,
+        now_ms: Callable[[], int],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._ledger = ledger
+        self._state = state
+        self._now_ms = now_ms
+        self._on_failure = on_failure
+        self._queue: SimpleQueue[Command | None] = SimpleQueue()
+        self._grown = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    @property
+    def size(self) -> int:
+        """The number of entries that are durable."""
+        return self._ledger.size
+
+    def start(self) -> None:
+        """Begin to take commands."""
+        self._thread.start()
+
+    def submit(self, command: Command) -> None:
+        """Hand over a command that a caller asks for.
+
+        Raises:
+            Refusal: ``overloaded``; too many are waiting.
+        """
+        if self._queue.qsize() >= MAX_QUEUED:
+            raise Refusal("overloaded", "too many requests are waiting; try again", retry_after_s=1)
+        self._queue.put(command)
+
+    def submit_owed(self, command: Command) -> None:
+        """Hand over a command that completes something already on record: it is never turned away."""
+        self._queue.put(command)
+
+    def wait_beyond(self, size: int, timeout_s: float) -> int:
+        """Wait until the ledger has more than ``size`` entries, or for the time given; return its size."""
+        with self._grown:
+            self._grown.wait_for(lambda: self._ledger.size > size, timeout_s)
+        return self._ledger.size
+
+    def stop(self) -> None:
+        """Carry out what is queued, then end; the ledger stays open for its owner to close."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._run_batch(self._take()):
+                pass
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may be recorded after it
+            self._on_failure(error)
+
+    def _take(self) -> list[Command | None]:
+        """Wait for a command, and take with it all that came in meanwhile."""
+        commands = [self._queue.get()]
+        while len(commands) < MAX_BATCH and commands[-1] is not None and not self._queue.empty():
+            commands.append(self._queue.get())
+        return commands
+
+    def _run_batch(self, commands: Sequence[Command | None]) -> bool:
+        with self._ledger.batch(self._now_ms()) as batch:
+            afterwards = [self._carry_out(command, batch) for command in commands if command is not None]
+        # Durable from here on. Refusals waited too: they may rest on entries of this very batch.
+        with self._grown:
+            self._grown.notify_all()
+        for act in afterwards:
+            act()
+        return None not in commands
+
+    def _carry_out(self, command: Command, batch: Batch) -> Callable[[], None]:
+        """Decide and append; return what is to be done once the batch is durable."""
+        try:
+            decided = command.decide(self._state, At(seq=batch.seq, time_ms=batch.time_ms))
+            entries = batch.extend([(event.kind, 1, event.data) for event in decided.events])
+        except Refusal as refusal:
+            return partial(command.refuse, refusal)
+        except EntryError as error:
+            too_large = f"what would be recorded does not fit an entry: {error}"
+            return partial(command.refuse, Refusal("too-large", too_large))
+        except StoreError:
+            raise
+        except Exception:
+            # A bug, met before anything of this command was recorded: its caller gets an answer, and the
+            # others go on.
+            log.exception("%s could not be decided", type(command).__name__)
+            return partial(command.refuse, Refusal("internal", "could not be decided; nothing was done"))
+        for entry in entries:
+            self._state.apply(entry)
+        if decided.checkpoint is not None:
+            batch.add_checkpoint(*decided.checkpoint)
+        return partial(decided.after, entries)

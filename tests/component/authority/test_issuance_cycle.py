@@ -1,0 +1,174 @@
+"""The issuance cycle on a real ledger file, judged by the verifier, which shares no code with it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from appliance.authority.events import Event
+from appliance.authority.issuance import IssuedReply
+from appliance.authority.state import State
+from appliance.authority.writer import At, Decided
+from appliance.errors import Refusal
+from appliance.requests import HostRequest, UserRequest
+from appliance.ssh.certificate import parse_certificate_line, verify_certificate
+from audit.ledger import Ledger
+from audit.stores.sqlite import SqliteReader, SqliteStore
+from audit.verifier import SqliteSource, Verdict, verify_log
+from hsm.keys import PKCS11ECPrivateKey
+from support.authority import NOW_MS, VKEY, TestAuthority, identity, running_authority
+from support.ssh_examples import private_key, public_key
+
+KEY = public_key("ed25519", 2)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Iterator[TestAuthority]:
+    with running_authority(tmp_path / "ledger.db") as running:
+        yield running
+    assert running.failures == []
+    with SqliteSource(running.path) as source:
+        report = verify_log(source, pinned_key=VKEY)
+    assert report.verdict is Verdict.VERIFIED, report.to_json()
+    # What a restart folds from the file is what the running authority had in memory.
+    again = State()
+    ledger = Ledger.open(SqliteStore.open(running.path), on_entry=again.apply)
+    ledger.close()
+    assert again == running.state
+
+
+def entries(authority: TestAuthority, kind: str) -> list[dict[str, Any]]:
+    reader = SqliteReader(authority.path)
+    found = [json.loads(raw) for raw in reader.entries(0, reader.size())]
+    reader.close()
+    return [entry for entry in found if entry["kind"] == kind]
+
+
+def issued(reply: Sequence[IssuedReply] | Refusal) -> Sequence[IssuedReply]:
+    assert not isinstance(reply, Refusal), reply
+    return reply
+
+
+def refused(reply: Sequence[IssuedReply] | Refusal) -> Refusal:
+    assert isinstance(reply, Refusal), reply
+    return reply
+
+
+def test_certificates_of_a_request_are_signed_and_on_record_before_the_reply(
+    authority: TestAuthority,
+) -> None:
+    replies = issued(authority.ask(identity(), UserRequest(public_key=KEY)))
+    assert [reply.content.principals for reply in replies] == [("deploy@web",), ("logs@web",)]
+    for reply in replies:
+        certificate = parse_certificate_line(reply.line)
+        verify_certificate(certificate)
+        intent = next(
+            entry for entry in entries(authority, "certificate.intent") if entry["seq"] == reply.seq
+        )
+        assert base64.b64decode(intent["data"]["tbs"]) == certificate.tbs
+        assert certificate.content.serial == 1 << 48 | reply.seq
+        assert certificate.content.key_id == f"mtls:alice#1.{reply.seq}"
+        assert certificate.content.valid_after == NOW_MS // 1000 - 60
+        outcome = entries(authority, "certificate.issued")
+        assert reply.seq in {entry["data"]["intent"] for entry in outcome}
+    assert issued(replies)[1].content.critical_options == (("force-command", "journalctl -f"),)
+
+
+def test_host_certificate_needs_the_role_and_carries_the_registered_names(authority: TestAuthority) -> None:
+    request = HostRequest(public_key=KEY, host="web-1.acme.example")
+    assert refused(authority.ask(identity(), request)).slug == "policy-denied"
+    (reply,) = issued(authority.ask(identity("carol"), request))
+    assert reply.content.principals == ("web-1.acme.example",)
+    assert reply.content.key_id == f"host:web-1.acme.example#1.{reply.seq}"
+
+
+def test_denial_says_which_rule_and_what_is_allowed_and_is_on_record_once(authority: TestAuthority) -> None:
+    request = UserRequest(public_key=KEY, logins=("root",))
+    for _ in range(5):
+        refusal = refused(authority.ask(identity(), request))
+    assert refusal.members == {"rule": "default-deny", "allowed": ["deploy@web", "logs@web"]}
+    (entry,) = entries(authority, "certificate.denied")
+    assert (entry["data"]["identity"]["subject"], entry["data"]["count"]) == ("alice", 1)
+
+
+def test_identity_without_a_grant_gets_nothing(authority: TestAuthority) -> None:
+    refusal = refused(authority.ask(identity("mallory"), UserRequest(public_key=KEY)))
+    assert (refusal.slug, refusal.members["allowed"]) == ("policy-denied", [])
+
+
+def test_ca_s_own_key_as_subject_is_refused_and_not_recorded(authority: TestAuthority) -> None:
+    refusal = refused(authority.ask(identity(), UserRequest(public_key=public_key("nistp256", 11))))
+    assert refusal.slug == "unacceptable-key"
+    assert entries(authority, "certificate.intent") == []
+
+
+def test_signature_that_fails_fails_every_certificate_of_the_request(authority: TestAuthority) -> None:
+    authority.keys.clear()
+    refusal = refused(authority.ask(identity(), UserRequest(public_key=KEY)))
+    assert refusal.slug == "hsm-unavailable"
+    failed = entries(authority, "certificate.failed")
+    assert [entry["data"]["requested"] for entry in failed] == [True, True]
+    assert authority.state.open_intents == set()
+    assert all(certificate.revoked for certificate in authority.state.certificates.values())
+
+
+class Revoke:
+    """Revoke whatever was asked for last, while the token is still signing."""
+
+    def decide(self, state: State, at: At) -> Decided:
+        data = {
+            "serial": str(state.serial(max(state.certificates))),
+            "reason": "test",
+            "by": identity("carol").to_data(),
+        }
+        return Decided(events=[Event(kind="certificate.revoked", data=data)], after=lambda recorded: None)
+
+    def refuse(self, refusal: Refusal) -> None:
+        raise AssertionError(refusal)
+
+
+def test_certificate_revoked_while_the_token_signs_is_never_released(authority: TestAuthority) -> None:
+    submit = authority.cycle.sign
+
+    def sign_after_revocation(job: Any) -> None:
+        authority.writer.submit_owed(Revoke())
+        submit(job)
+
+    object.__setattr__(authority.cycle, "sign", sign_after_revocation)
+    request = UserRequest(public_key=KEY, logins=("deploy",))
+    refusal = refused(authority.ask(identity(), request))
+    assert refusal.members["rule"] == "revocation"
+    (failed,) = entries(authority, "certificate.failed")
+    assert failed["data"]["reason"] == "revoked before release"
+    assert entries(authority, "certificate.issued") == []
+
+
+def test_many_callers_at_once_each_get_their_own_certificate(authority: TestAuthority) -> None:
+    requests = [
+        UserRequest(public_key=public_key("ed25519", 100 + number), logins=("deploy",))
+        for number in range(60)
+    ]
+    waiting = [authority.ask_later(identity(), request) for request in requests]
+    for request, reply in zip(requests, waiting, strict=True):
+        (certificate,) = issued(authority.wait(reply))
+        assert certificate.content.subject_key == request.public_key
+    assert len(entries(authority, "certificate.issued")) == len(requests)
+
+
+def test_bad_signature_by_the_token_halts_its_ca_key(authority: TestAuthority) -> None:
+    fingerprint, key = next(item for item in authority.keys.items() if item[1] == private_key("nistp256", 11))
+    public = key.public_key()
+    assert isinstance(public, EllipticCurvePublicKey)
+    authority.keys[fingerprint] = PKCS11ECPrivateKey(public, lambda data: bytes([1]) * 64)
+    request = UserRequest(public_key=KEY, logins=("deploy",))
+    assert refused(authority.ask(identity(), request)).slug == "hsm-unavailable"
+    (halted,) = entries(authority, "ca.halted")
+    assert halted["data"]["ca_key"] == fingerprint
+    authority.keys[fingerprint] = key
+    assert refused(authority.ask(identity(), request)).slug == "issuance-halted"
