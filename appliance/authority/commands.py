@@ -1,0 +1,116 @@
+"""What an operator can order: one model for each verb, and the object that its order signs.
+
+The command object is rebuilt from the parsed model, so that what was signed, what is carried out and what is
+recorded are one thing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from appliance.identity.identity import is_subject
+from appliance.policy.names import check_customer, check_host_name, check_name
+
+MAX_LABELS = 64
+
+
+def _check_sorted(names: list[str]) -> list[str]:
+    if names != sorted(set(names)):
+        raise ValueError("expected each once, sorted")
+    return names
+
+
+def _check_subject(text: str) -> str:
+    if not is_subject(text):
+        raise ValueError("expected 1 to 255 printable characters")
+    return text
+
+
+class LabelBody(BaseModel):
+    """A label of a host."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: Annotated[str, AfterValidator(check_name)]
+    value: Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _check_labels(labels: list[LabelBody]) -> list[LabelBody]:
+    _check_sorted([label.name for label in labels])
+    return labels
+
+
+class AppliedFileBody(BaseModel):
+    """A file of a policy, by the SHA-256 of its text; the order of files is part of what is signed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class CommandBody(BaseModel):
+    """A command; ``verb`` says which."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    verb: str
+
+    def to_command(self) -> dict[str, Any]:
+        """Return the object whose canonical JSON an order signs: absent members are absent."""
+        return self.model_dump(exclude_none=True)
+
+
+class ApplyPolicy(CommandBody):
+    """``policy.apply``: from here on decisions follow these files."""
+
+    verb: Literal["policy.apply"] = "policy.apply"
+    files: Annotated[list[AppliedFileBody], Field(min_length=1, max_length=1_000)]
+
+
+class CreateCa(CommandBody):
+    """``ca.create``: make a key in the token; as ``signing`` if nothing has to learn to trust it first."""
+
+    verb: Literal["ca.create"] = "ca.create"
+    name: Annotated[str, AfterValidator(check_name)]
+    type: Literal["user", "host"]
+    algorithm: Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-3072", "rsa-4096"]
+    customer: Annotated[str, AfterValidator(check_customer)] | None = None
+    phase: Literal["created", "signing"]
+
+    PHASES: ClassVar = {"created": ("created",), "signing": ("created", "trusted", "signing")}
+
+
+class AddHost(CommandBody):
+    """``host.add``: register a host, or register it anew with other names and labels."""
+
+    verb: Literal["host.add"] = "host.add"
+    name: Annotated[str, AfterValidator(check_host_name)]
+    customer: Annotated[str, AfterValidator(check_customer)]
+    names: Annotated[
+        list[Annotated[str, AfterValidator(check_host_name)]],
+        AfterValidator(_check_sorted),
+        Field(min_length=1, max_length=256),
+    ]
+    labels: Annotated[list[LabelBody], AfterValidator(_check_labels), Field(max_length=MAX_LABELS)]
+
+
+class RemoveHost(CommandBody):
+    """``host.remove``: no more certificates for the host, and no host group that it is in."""
+
+    verb: Literal["host.remove"] = "host.remove"
+    name: Annotated[str, AfterValidator(check_host_name)]
+
+
+class CreateCredential(CommandBody):
+    """``credential.create``: an API credential; the secret stays with whoever made it."""
+
+    verb: Literal["credential.create"] = "credential.create"
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    subject: Annotated[str, AfterValidator(_check_subject)]
+    kind: Literal["user", "service"]
+    secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    expires_s: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
+    uses: Annotated[int, Field(ge=1, le=2**31)] | None = None
