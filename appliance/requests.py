@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from appliance.durations import parse_duration
+from appliance.errors import malformed
 from appliance.networks import MAX_NETWORKS, parse_networks
 from appliance.policy.document import MAX_TTL_S, PERMITS
 from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
 from appliance.ssh.keys import PublicKey, format_public_key_line, parse_public_key_line
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 MAX_NAMES: Final = 256
 MAX_KEY_LINE: Final = 12_288
@@ -94,6 +98,48 @@ class HostCertificateBody(_Body):
     public_key: _Key
     host: Annotated[str, AfterValidator(check_host_name)]
     ttl: _Ttl | None = None
+
+
+_Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["laptop lost"])]
+
+
+class RevocationBody(_Body):
+    """Revoke a certificate."""
+
+    serial: Annotated[
+        str, Field(pattern=r"^[1-9][0-9]{0,19}$", description="in decimal", examples=["281474976710673"])
+    ]
+    reason: _Reason
+
+
+class CredentialRevocationBody(_Body):
+    """Revoke an API credential."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    reason: _Reason
+
+
+def check_body(model: type[_Model], data: object) -> _Model:
+    """Check data against a model and return it as that.
+
+    Raises:
+        Refusal: ``malformed-request``; names the field and what was expected of it.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "body"
+        raise malformed(field, explain(first)) from error
+
+
+def explain(problem: ErrorDetails) -> str:
+    """Say in words what is wrong with a value, from what pydantic found."""
+    if problem["type"] == "extra_forbidden":
+        return "unknown field; what is not known is refused"
+    if problem["type"] == "missing":
+        return "is missing"
+    return str(problem.get("ctx", {}).get("error") or problem["msg"])[:500]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

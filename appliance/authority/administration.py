@@ -212,6 +212,11 @@ def _build_ca(
     command: CreateCa, public_key: str, transcript: str, state: State, _at: At, orders: list[OrderData]
 ) -> list[Event]:
     check_ca(command, state)
+    return ca_events(command, public_key, transcript, orders)
+
+
+def ca_events(command: CreateCa, public_key: str, transcript: str, orders: list[OrderData]) -> list[Event]:
+    """Return the entries that take a new key through its first phases."""
     data = CaPhase(
         name=command.name,
         type=command.type,

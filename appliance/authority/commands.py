@@ -6,11 +6,14 @@ recorded are one thing.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.identity.identity import is_subject
+from appliance.policy.document import PolicyFile
 from appliance.policy.names import check_customer, check_host_name, check_name
 
 MAX_LABELS = 64
@@ -68,6 +71,15 @@ class ApplyPolicy(CommandBody):
 
     verb: Literal["policy.apply"] = "policy.apply"
     files: Annotated[list[AppliedFileBody], Field(min_length=1, max_length=1_000)]
+
+    @classmethod
+    def of(cls, files: Sequence[PolicyFile]) -> ApplyPolicy:
+        """Return the command that applies these files."""
+        digests = [
+            AppliedFileBody(name=file.name, sha256=hashlib.sha256(file.text.encode()).hexdigest())
+            for file in files
+        ]
+        return cls(files=digests)
 
 
 class CreateCa(CommandBody):

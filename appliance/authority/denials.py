@@ -5,12 +5,18 @@ A crash loses at most a count; that there were refusals is on record from the fi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from appliance.authority.events import CertificateDenied, Event
+from appliance.authority.state import State
+from appliance.authority.writer import At, Decided
+from appliance.errors import Refusal
 from appliance.identity.identity import Identity
+
+log = logging.getLogger(__name__)
 
 INTERVAL_MS: Final = 10_000
 # An attacker who invents identities cannot fill the memory: beyond this, refusals are written one by one.
@@ -62,6 +68,23 @@ class Denials:
             events.append(_event(run.identity, run.request, key[1], run.first_ms, run.last_ms, run.count))
             run.written_ms, run.count = now_ms, 0
         return events
+
+
+class RecordDenials:
+    """Records the counts that are due; at the end, ``all_of_them``."""
+
+    def __init__(self, denials: Denials, *, all_of_them: bool = False) -> None:
+        self._denials = denials
+        self._ahead_ms = INTERVAL_MS if all_of_them else 0
+
+    def decide(self, state: State, at: At) -> Decided:  # noqa: ARG002 - counts depend on no state
+        """Record them."""
+        events = self._denials.take_due(at.time_ms + self._ahead_ms)
+        return Decided(events=events, after=lambda _entries: None)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Log what is lost: a count, never the first refusal."""
+        log.error("counts of refusals could not be recorded: %s", refusal)
 
 
 def _event(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from appliance.ssh.errors import SshFormatError
+from appliance.ssh.keys import fingerprint, from_cryptography
 from appliance.ssh.signature import SigningKey, sign
 from hsm.errors import BadSignature, HsmError
 
@@ -47,7 +48,7 @@ class SigningThreads:
     """A queue, and the threads that empty it. ``keys`` are the token's, by fingerprint."""
 
     def __init__(self, keys: Mapping[str, SigningKey], *, threads: int) -> None:
-        self._keys = keys
+        self._keys = dict(keys)
         self._queue: SimpleQueue[SigningJob | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"signing-{number}", daemon=True)
@@ -58,6 +59,10 @@ class SigningThreads:
         """Begin to take jobs."""
         for thread in self._threads:
             thread.start()
+
+    def add_key(self, key: SigningKey) -> None:
+        """Add a key that the token has just made; nothing asks for it before its CA is on record."""
+        self._keys[fingerprint(from_cryptography(key.public_key()))] = key
 
     def submit(self, job: SigningJob) -> None:
         """Queue a job; its intent is on record, so it is never turned away."""

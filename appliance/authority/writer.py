@@ -24,6 +24,7 @@ from appliance.errors import Refusal
 from audit.entry import Entry
 from audit.errors import EntryError, StoreError
 from audit.ledger import Batch, Ledger
+from audit.merkle import Frontier
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +37,15 @@ MAX_BATCH: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class At:
-    """The place of a command's first entry: its seq and its moment, which is the decision's ``now``."""
+    """The place of a command's first entry: the tree before it, and its moment, the decision's ``now``."""
 
-    seq: int
+    tree: Frontier
     time_ms: int
+
+    @property
+    def seq(self) -> int:
+        """The seq that the command's first entry gets."""
+        return self.tree.size
 
     @property
     def time_s(self) -> int:
@@ -66,6 +72,23 @@ class Command(Protocol):
         """Tell whoever waits that nothing was recorded."""
 
 
+class ReadState:
+    """Records nothing, and reads the state where it may be read: on the writer's thread."""
+
+    def __init__(self, read: Callable[[State, At], object], reply: Callable[[object], None]) -> None:
+        self._read = read
+        self._reply = reply
+
+    def decide(self, state: State, at: At) -> Decided:
+        """Read; the reply leaves with the batch."""
+        outcome = self._read(state, at)
+        return Decided(after=lambda _entries: self._reply(outcome))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Pass on why not."""
+        self._reply(refusal)
+
+
 class Writer:
     """Owner of the ledger and of the state."""
 
@@ -83,12 +106,18 @@ class Writer:
         self._on_failure = on_failure
         self._queue: SimpleQueue[Command | None] = SimpleQueue()
         self._grown = threading.Condition()
+        self._draining = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     @property
     def size(self) -> int:
         """The number of entries that are durable."""
         return self._ledger.size
+
+    @property
+    def waiting(self) -> int:
+        """The number of commands that wait, about."""
+        return self._queue.qsize()
 
     def start(self) -> None:
         """Begin to take commands."""
@@ -98,8 +127,10 @@ class Writer:
         """Hand over a command that a caller asks for.
 
         Raises:
-            Refusal: ``overloaded``; too many are waiting.
+            Refusal: ``overloaded``; too many are waiting, or the authority is about to stop.
         """
+        if self._draining:
+            raise Refusal("overloaded", "the authority is stopping; try again", retry_after_s=2)
         if self._queue.qsize() >= MAX_QUEUED:
             raise Refusal("overloaded", "too many requests are waiting; try again", retry_after_s=1)
         self._queue.put(command)
@@ -113,6 +144,13 @@ class Writer:
         with self._grown:
             self._grown.wait_for(lambda: self._ledger.size > size, timeout_s)
         return self._ledger.size
+
+    def drain(self) -> None:
+        """Take nothing new from callers, and wait until all that they have handed over is carried out."""
+        self._draining = True
+        passed = threading.Event()
+        self._queue.put(ReadState(lambda _state, _at: None, lambda _outcome: passed.set()))
+        passed.wait()
 
     def stop(self) -> None:
         """Carry out what is queued, then end; the ledger stays open for its owner to close."""
@@ -146,7 +184,7 @@ class Writer:
     def _carry_out(self, command: Command, batch: Batch) -> Callable[[], None]:
         """Decide and append; return what is to be done once the batch is durable."""
         try:
-            decided = command.decide(self._state, At(seq=batch.seq, time_ms=batch.time_ms))
+            decided = command.decide(self._state, At(tree=batch.frontier, time_ms=batch.time_ms))
             entries = batch.extend([(event.kind, 1, event.data) for event in decided.events])
         except Refusal as refusal:
             return partial(command.refuse, refusal)

@@ -1,0 +1,83 @@
+"""Making a CA key: ordered, made on the token, put on record with its transcript. In that order.
+
+The order is verified before the token is asked, so that nobody can fill it with keys, and again when the key
+is put on record: between the two another policy may have been applied. A crash in between leaves a key on the
+token that is on nobody's record and signs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+from appliance.authority.administration import Answer, CarryOut, check_ca, record_ca
+from appliance.authority.commands import CreateCa
+from appliance.authority.events import Event, OrderData
+from appliance.authority.orders import OrderBody
+from appliance.authority.signing import SigningThreads
+from appliance.authority.state import State
+from appliance.authority.writer import At, Writer
+from appliance.errors import Refusal
+from appliance.ssh.keys import format_public_key_line, from_cryptography
+from audit.entry import Entry
+from hsm.algorithm import Algorithm
+from hsm.errors import HsmError
+from hsm.token import Token
+
+log = logging.getLogger(__name__)
+
+
+class Ceremony:
+    """Makes CA keys, one at a time."""
+
+    def __init__(self, token: Token, signing: SigningThreads, writer: Writer) -> None:
+        self._token = token
+        self._signing = signing
+        self._writer = writer
+        self._one_at_a_time = threading.Lock()
+
+    def create_ca(self, command: CreateCa, orders: Sequence[OrderBody], answer: Answer) -> None:
+        """Make a key for a CA; ``answer`` gets the entries, or the refusal."""
+        begin = partial(self._begin, command, orders, answer)
+        self._writer.submit(CarryOut(command, orders, partial(_check, command), begin))
+
+    def _begin(
+        self,
+        command: CreateCa,
+        orders: Sequence[OrderBody],
+        answer: Answer,
+        checked: Sequence[Entry] | Refusal,
+    ) -> None:
+        """Leave the writer's thread, which waits for nothing: an RSA key takes a token seconds."""
+        if isinstance(checked, Refusal):
+            answer(checked)
+            return
+        make = partial(self._make, command, orders, answer)
+        threading.Thread(target=make, name="ceremony", daemon=True).start()
+
+    def _make(self, command: CreateCa, orders: Sequence[OrderBody], answer: Answer) -> None:
+        try:
+            with self._one_at_a_time:
+                record, transcript = self._token.generate(
+                    key_label(command.name), Algorithm(command.algorithm)
+                )
+                self._signing.add_key(self._token.private_key(record.public_key))
+        except HsmError as error:
+            log.error("no key for the CA %s: %s", command.name, error)  # noqa: TRY400 - a known cause
+            answer(Refusal("hsm-unavailable", f"the token made no key: {error}", retry_after_s=5))
+            return
+        public_key = format_public_key_line(from_cryptography(record.public_key))
+        self._writer.submit_owed(record_ca(command, public_key, transcript, orders, answer))
+
+
+def key_label(name: str) -> str:
+    """Return a label for a new CA key: labels are never used twice, not even by a ceremony that failed."""
+    return f"ca-{name[:40]}-{secrets.token_hex(4)}"
+
+
+def _check(command: CreateCa, state: State, _at: At, _orders: list[OrderData]) -> list[Event]:
+    check_ca(command, state)
+    return []

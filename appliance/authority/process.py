@@ -1,0 +1,174 @@
+"""The authority as a process: put together, run until told to stop, taken apart without losing anything.
+
+Any failure of writer or checkpointer ends the process on the spot: what a failed commit left is found out by
+the next start, which reads the ledger, and by nobody before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+from appliance.authority.ceremony import Ceremony
+from appliance.authority.denials import INTERVAL_MS, Denials, RecordDenials
+from appliance.authority.issuance import Cycle
+from appliance.authority.life import Checkpointer, Node
+from appliance.authority.operations import Operations, Parts
+from appliance.authority.probe import Probe
+from appliance.authority.server import Server
+from appliance.authority.signing import SigningThreads
+from appliance.authority.startup import Opened, begin, find_keys, find_tail, open_ledger, open_token
+from appliance.authority.status import Status
+from appliance.authority.writer import Writer
+from appliance.clock import now_ms
+from appliance.config import Config, UsersTable
+from audit.errors import LedgerAltered, LedgerInUse, LedgerShort
+from audit.stores.sqlite import SqliteReader
+from hsm.pin import Pin
+from hsm.token import Token
+
+log = logging.getLogger(__name__)
+
+# Exit codes that the supervisor tells apart; the others mean: start it again.
+EXIT_HOLD: Final = 3  # the ledger is not what was written: a person must look
+EXIT_IN_USE: Final = 4  # another authority runs
+HOLD_FILE: Final = "run/hold"
+_EXIT_FAILED: Final = 70
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """A running authority."""
+
+    writer: Writer
+    signing: SigningThreads
+    checkpointer: Checkpointer
+    denials: Denials
+    servers: tuple[Server, ...]
+
+    def stop(self) -> None:
+        """Take nothing more, finish what is under way, and leave a checkpoint over node.stopped."""
+        for server in self.servers:
+            server.stop()
+        self.writer.drain()
+        self.signing.stop()
+        self.writer.submit_owed(RecordDenials(self.denials, all_of_them=True))
+        self.checkpointer.stop()
+        self.writer.stop()
+
+
+def run_authority(config: Config, *, pin: Pin | None = None) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        with _opened(config) as opened:
+            token = open_token(config, pin=pin)
+            authority = start_authority(config, opened, token)
+            log.info("ready: %s, %d entries", opened.state.origin, opened.ledger.size)
+            while not stopping.wait(INTERVAL_MS / 1000):
+                authority.writer.submit_owed(RecordDenials(authority.denials))
+            authority.stop()
+    except LedgerInUse as error:
+        log.critical("%s", error)
+        return EXIT_IN_USE
+    except (LedgerAltered, LedgerShort) as error:
+        _hold(config, str(error))
+        return EXIT_HOLD
+    log.info("stopped")
+    return 0
+
+
+def start_authority(config: Config, opened: Opened, token: Token) -> Authority:
+    """Build the authority's parts in the order in which they need each other, and start them.
+
+    Raises:
+        KeyMissing: the token is not the one that the ledger speaks of.
+    """
+    keys = find_keys(opened.state, token)
+    tail = find_tail(opened.ledger)
+    node = Node(name=socket.gethostname()[:63], software=f"chancery {version('chancery')}")
+    begin(opened, node, now_ms())
+    origin = opened.state.origin
+    writer = Writer(opened.ledger, opened.state, now_ms=now_ms, on_failure=_fail)
+    checkpointer = Checkpointer(
+        writer,
+        SqliteReader(config.ledger),
+        keys.ledger,
+        node=node,
+        origin=origin,
+        tail=tail,
+        on_failure=_fail,
+    )
+    signing = SigningThreads(keys.cas, threads=config.token.threads)
+    probe = Probe(keys.probe, writer, origin=origin, now_ms=now_ms)
+    denials = Denials()
+    status = Status(token=token, writer=writer, checkpointer=checkpointer, started_ms=now_ms())
+    operations = Operations(
+        Parts(
+            writer=writer,
+            cycle=Cycle(
+                sign=signing.submit,
+                submit_owed=writer.submit_owed,
+                denials=denials,
+                draw=secrets.token_bytes,
+            ),
+            ceremony=Ceremony(token, signing, writer),
+            reader=SqliteReader(config.ledger),
+            last_checkpoint=lambda: checkpointer.last,
+            now_ms=now_ms,
+            status=status.read,
+            probe=probe.ask,
+        )
+    )
+    uids = service_uids(config.users)
+    servers = (
+        Server(config.authority_socket, operations, uids=uids, local=False),
+        Server(config.admin_socket, operations, uids={0, os.geteuid()}, local=True),
+    )
+    for part in (writer, signing, probe, checkpointer, *servers):
+        part.start()
+    return Authority(
+        writer=writer, signing=signing, checkpointer=checkpointer, denials=denials, servers=servers
+    )
+
+
+def service_uids(users: UsersTable | None) -> set[int]:
+    """Return the users whose connections are the web tier's and the index's."""
+    if users is None:
+        return {os.geteuid()}
+    return {pwd.getpwnam(name).pw_uid for name in (users.web, users.index)}
+
+
+@contextmanager
+def _opened(config: Config) -> Iterator[Opened]:
+    """Open the ledger, and close it: a clean close folds the WAL into the file."""
+    opened = open_ledger(config)
+    (config.data / HOLD_FILE).unlink(missing_ok=True)
+    try:
+        yield opened
+    finally:
+        opened.ledger.close()
+
+
+def _hold(config: Config, reason: str) -> None:
+    """Say why nothing is issued, to the log and where ``chancery status`` finds it."""
+    log.critical("HOLD: %s", reason)
+    (config.data / HOLD_FILE).write_text(f"{reason}\n", "utf-8")
+
+
+def _fail(error: BaseException) -> None:
+    """End at once: nothing may be recorded or released after a commit whose outcome is unknown."""
+    log.critical("the authority ends, and must read its ledger anew: %s", error, exc_info=error)
+    os._exit(_EXIT_FAILED)

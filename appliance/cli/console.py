@@ -1,0 +1,136 @@
+"""What every command shares: where the data is, how results are shown, how errors end.
+
+Results go to standard output, as tables on a terminal or as JSON with ``--json``; everything else goes to
+standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the service does not run.
+(``ledger verify`` has its own: 0 verified, 1 tampered, 2 inconclusive, 3 usage.)
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, ParamSpec
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from appliance.authority.client import AuthorityClient
+from appliance.config import Config, load_config
+from appliance.errors import ChanceryError, Refusal
+from audit.errors import LedgerError
+from hsm.errors import HsmError
+
+EXIT_FAILED: Final = 1
+EXIT_NOT_RUNNING: Final = 3
+
+P = ParamSpec("P")
+
+
+@dataclass(slots=True)
+class Shell:
+    """What a command is given: the data directory, and whether it speaks to a program."""
+
+    data: Path
+
+    def config(self) -> Config:
+        """Read the configuration."""
+        return load_config(self.data)
+
+    def ask(self, op: str, **args: Any) -> Any:
+        """Ask the running authority, as the user that runs the command.
+
+        Raises:
+            Refusal: the authority's, or ``ledger-unavailable``: it does not run.
+        """
+        client = AuthorityClient(self.config().admin_socket)
+        try:
+            return client.call(op, **args)
+        finally:
+            client.close()
+
+
+pass_shell = click.make_pass_decorator(Shell)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: examples, which are not to be wrapped."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def note(text: str) -> None:
+    """Tell the person at the terminal something that is not the result."""
+    click.echo(text, err=True)
+
+
+def show_json(value: object) -> None:
+    """Print a result for a program."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Print a table for a person; columns that end in a colon are identifiers and are never wrapped."""
+    listed = [[str(cell) for cell in row] for row in rows]
+    if not listed:
+        click.echo(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.removesuffix(":"), no_wrap=column.endswith(":"), overflow="fold")
+    for row in listed:
+        table.add_row(*row)
+    # A pipe gets whole lines: what reads them is a program or a pager, not a window.
+    Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 400).print(table)
+
+
+def show_fields(fields: Mapping[str, object]) -> None:
+    """Print one thing, a line for each of its fields."""
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        lines = str(value).splitlines() or [""]
+        click.echo(f"{name:<{width}}  {lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"{'':<{width}}  {line}")
+
+
+def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """End a command with one clear line for everything that can be expected to go wrong."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except Refusal as refusal:
+            _fail(
+                _describe(refusal), EXIT_NOT_RUNNING if refusal.slug == "ledger-unavailable" else EXIT_FAILED
+            )
+        except (ChanceryError, HsmError, LedgerError) as error:
+            _fail(str(error), EXIT_FAILED)
+        except BrokenPipeError:
+            sys.exit(EXIT_FAILED)
+        except OSError as error:
+            _fail(str(error), EXIT_FAILED)
+
+    return run
+
+
+def _describe(refusal: Refusal) -> str:
+    lines = [refusal.detail]
+    if allowed := refusal.members.get("allowed"):
+        lines.append(f"your grants allow: {', '.join(map(str, _as_list(allowed)))}")
+    lines += [str(problem) for problem in _as_list(refusal.members.get("problems"))[1:]]
+    return "\n".join(lines)
+
+
+def _as_list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)

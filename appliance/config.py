@@ -1,0 +1,193 @@
+"""The configuration: ``chancery.toml`` in the data directory, and ``CHANCERY_…`` in the environment above it.
+
+The one place that reads settings and environment. Nothing in here is secret: the PIN is somewhere else, and
+here is where. What the ledger has on record (its origin, its keys) is not configured a second time.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from appliance.errors import ConfigError
+
+FILE_NAME: Final = "chancery.toml"
+DEFAULT_DATA: Final = Path("/var/lib/chancery")
+_PREFIX: Final = "CHANCERY_"
+# Read elsewhere: which directory, before there is a configuration to read.
+_DATA_VARIABLE: Final = "CHANCERY_DATA"
+
+
+def _check_address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError(f"got {text[:80]!r}, expected host:port, such as 127.0.0.1:8443 or [::1]:8443")
+    return text
+
+
+def _check_pin(text: str) -> str:
+    kind, _, where = text.partition(":")
+    if text != "prompt" and (kind not in {"file", "credential"} or not where):
+        raise ValueError(f"got {text[:80]!r}, expected file:PATH, credential:NAME or prompt")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+
+
+class _Table(BaseModel):
+    # Not strict: what comes from the environment is text. Unknown keys are refused: a setting with a typing
+    # error must not be a setting that is silently not there.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServiceTable(_Table):
+    """``[service]``: where the web tier listens."""
+
+    listen: Address = "127.0.0.1:8443"
+    health: Annotated[Address, Field(description="healthz, readyz and metrics, without TLS")] = (
+        "127.0.0.1:8444"
+    )
+    workers: Annotated[int, Field(ge=1, le=256, description="web worker processes")] = 2
+
+
+class TlsTable(_Table):
+    """``[tls]``: PEM files; relative paths are below the data directory."""
+
+    certificate: Path = Path("tls/server.pem")
+    key: Path = Path("tls/server.key")
+    clients: Annotated[Path | None, Field(description="CAs whose client certificates are identities")] = None
+
+
+class TokenTable(_Table):
+    """``[token]``: the PKCS#11 token."""
+
+    module: Path
+    label: Annotated[str, Field(min_length=1, max_length=32)]
+    pin: Annotated[str, AfterValidator(_check_pin)] = "file:token/pin"
+    softhsm: Annotated[Path | None, Field(description="softhsm2.conf, for SoftHSM alone")] = None
+    threads: Annotated[int, Field(ge=1, le=256, description="signatures asked for at a time")] = 4
+
+
+class UsersTable(_Table):
+    """``[users]``: the system users of the three processes, when root starts them."""
+
+    authority: str = "chancery-authority"
+    index: str = "chancery-index"
+    web: str = "chancery-web"
+
+
+class Config(_Table):
+    """Everything that can be configured. Without ``users`` all processes run as whoever starts them."""
+
+    data: Annotated[Path, Field(exclude=True)]
+    service: ServiceTable = ServiceTable()
+    tls: TlsTable = TlsTable()
+    token: TokenTable
+    users: UsersTable | None = None
+
+    def path(self, configured: Path) -> Path:
+        """Return a configured path, which is below the data directory unless it is absolute."""
+        return self.data / configured
+
+    @property
+    def ledger(self) -> Path:
+        """Return the ledger's file, which the authority alone can open."""
+        return self.data / "ledger.db"
+
+    @property
+    def index_directory(self) -> Path:
+        """Return the directory of the index: index.db and the tiles."""
+        return self.data / "index"
+
+    @property
+    def index(self) -> Path:
+        """Return the index's file; ``index.db`` in the data directory is a link to it."""
+        return self.index_directory / "index.db"
+
+    @property
+    def tiles(self) -> Path:
+        """Return the directory of the ledger's tiles."""
+        return self.index_directory / "tiles"
+
+    @property
+    def authority_socket(self) -> Path:
+        """Return the socket at which web tier and index ask."""
+        return self.data / "run" / "authority.sock"
+
+    @property
+    def admin_socket(self) -> Path:
+        """Return the socket of the command line, which the web tier's user cannot use."""
+        return self.data / "run" / "admin.sock"
+
+
+def default_data() -> Path:
+    """Return the data directory to use when none is named."""
+    return Path(os.environ.get(_DATA_VARIABLE, DEFAULT_DATA))
+
+
+def credentials_directory() -> Path | None:
+    """Return where systemd put this service's credentials, if it did."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return None if directory is None else Path(directory)
+
+
+def calling_environment() -> dict[str, str]:
+    """Return what a child process needs of the environment, and no more: no secret is handed on by chance."""
+    wanted = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TERM", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in wanted or (name.startswith(_PREFIX) and name != _DATA_VARIABLE)
+    }
+
+
+def load_config(data: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the configuration of a data directory.
+
+    Raises:
+        ConfigError: there is none, or it is not one; names the table and key.
+    """
+    path = data / FILE_NAME
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{data}: there is no {FILE_NAME} in it: make a data directory with `chancery init`, or name "
+            "another with --data"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    _override(tables, os.environ if environment is None else environment)
+    try:
+        return Config.model_validate({**tables, "data": data.absolute()})
+    except ValidationError as error:
+        problems = [f"{path}: {'.'.join(map(str, each['loc']))}: {_message(each)}" for each in error.errors()]
+        raise ConfigError("\n".join(problems)) from error
+
+
+def _override(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put ``CHANCERY_SERVICE_LISTEN`` in the place of ``service.listen``, and so on."""
+    for name, value in environment.items():
+        if not name.startswith(_PREFIX) or name == _DATA_VARIABLE:
+            continue
+        table, _, key = name.removeprefix(_PREFIX).lower().partition("_")
+        if table not in {"service", "tls", "token", "users"} or not key:
+            raise ConfigError(f"environment: {name} is no setting; expected CHANCERY_<TABLE>_<KEY>")
+        tables.setdefault(table, {})[key] = value
+
+
+def _message(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown key; what is not known is refused"
+    cause = problem.get("ctx", {}).get("error")
+    return str(cause or problem["msg"])
