@@ -8,6 +8,7 @@ import click
 
 from appliance.cli.console import Shell
 from appliance.cli.init import init
+from appliance.cli.serve import serve
 from appliance.config import default_data
 
 
@@ -26,7 +27,7 @@ def main(context: click.Context, data: Path) -> None:
     context.obj = Shell(data=data.absolute())
 
 
-for command in (init,):
+for command in (init, serve):
     main.add_command(command)
 
 if __name__ == "__main__":
