@@ -36,6 +36,7 @@ from appliance.authority.signing import Signed, SigningJob, Unsigned
 from appliance.authority.state import AppliedPolicy, CaKey, State
 from appliance.authority.writer import At, Command, Decided
 from appliance.errors import Refusal
+from appliance.identity.api import CLAIM
 from appliance.identity.identity import Identity
 from appliance.policy.evaluate import (
     EVALUATOR,
@@ -159,7 +160,7 @@ class IssueCertificates:
         return Decided(events=[] if event is None else [event], after=lambda _entries: self._reply(refusal))
 
     def _plan(self, state: State, profile: Profile, *, seq: int) -> _Planned:
-        ca_key = _signing_key(state, profile.ca)
+        ca_key = _signing_key(state, profile, self._certificate_type)
         content = CertificateContent(
             nonce=self._cycle.draw(NONCE_SIZE),
             subject_key=self._request.public_key,
@@ -323,7 +324,7 @@ def _explain_failure(reasons: Sequence[str]) -> Refusal:
 
 def _use_credential(state: State, identity: Identity, at: At) -> list[Event]:
     """Check the API credential that the identity rests on; record a use where uses are counted."""
-    claim = identity.claim("credential")
+    claim = identity.claim(CLAIM)
     if claim is None:
         return []
     credential = state.credentials.get(claim)
@@ -339,17 +340,25 @@ def _use_credential(state: State, identity: Identity, at: At) -> list[Event]:
     return [Event(kind="credential.used", data=CredentialUsed(id=credential.id))]
 
 
-def _signing_key(state: State, name: str) -> CaKey:
-    ca = state.cas.get(name)
+def _signing_key(state: State, profile: Profile, certificate_type: CertificateType) -> CaKey:
+    """Return the key that signs for the profile; its CA must be of that kind and that customer."""
+    ca = state.cas.get(profile.ca)
     key = None if ca is None else ca.signing_key
-    if key is None:
+    if ca is None or key is None:
         raise Refusal(
-            "issuance-halted", f"the CA {name} has no key that signs: create one with `chancery ca create`"
+            "issuance-halted",
+            f"the CA {profile.ca} has no key that signs: create one with `chancery ca create`",
+        )
+    if (ca.type, ca.customer) != (certificate_type.name.lower(), profile.customer):
+        raise Refusal(
+            "issuance-halted",
+            f"the CA {ca.name} was made for {ca.type} certificates of {ca.customer}: the policy must name "
+            "another one",
         )
     if key.halted:
         raise Refusal(
             "issuance-halted",
-            f"the CA {name} is halted: the token gave a bad signature for its key {key.fingerprint}",
+            f"the CA {ca.name} is halted: the token gave a bad signature for its key {key.fingerprint}",
         )
     return key
 

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import click
 
+from appliance.cli.ca import ca
+from appliance.cli.cert import cert
 from appliance.cli.console import Shell
+from appliance.cli.credential import credential
+from appliance.cli.host import host
 from appliance.cli.init import init
+from appliance.cli.policy import policy
 from appliance.cli.serve import serve
+from appliance.cli.status import status
 from appliance.config import default_data
 
 
@@ -27,7 +33,7 @@ def main(context: click.Context, data: Path) -> None:
     context.obj = Shell(data=data.absolute())
 
 
-for command in (init, serve):
+for command in (init, serve, status, ca, cert, policy, host, credential):
     main.add_command(command)
 
 if __name__ == "__main__":

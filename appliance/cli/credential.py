@@ -1,0 +1,87 @@
+"""``chancery credential``."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from appliance.authority.commands import CreateCredential
+from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_json
+from appliance.cli.ordering import give_order, order_options
+from appliance.clock import now_s
+from appliance.durations import parse_duration
+from appliance.identity.api import SECRET_BYTES, ApiCredential, format_credential, hash_secret
+from appliance.requests import CredentialRevocationBody, check_body
+
+_ID_BYTES = 8
+
+
+@click.group()
+def credential() -> None:
+    """API credentials, for callers that have no client certificate."""
+
+
+@credential.command(
+    epilog=examples(
+        "chancery credential create portal --kind service --expires 30d \\",
+        "    --operator carol --key ~/.ssh/id_ed25519",
+    )
+)
+@click.argument("subject")
+@click.option("--kind", type=click.Choice(["user", "service"]), default="service", show_default=True)
+@click.option("--expires", help="After this long, such as 30d; never without it.")
+@click.option("--uses", type=click.IntRange(1, 2**31), help="How often it may be used to issue.")
+@order_options
+@json_option
+@pass_shell
+@plain_errors
+def create(
+    shell: Shell,
+    subject: str,
+    kind: str,
+    expires: str | None,
+    uses: int | None,
+    operator: str,
+    key: Path,
+    as_json: bool,
+) -> None:
+    """Make a credential for api:SUBJECT and print it, once: the ledger has its SHA-256 only."""
+    made = ApiCredential(secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(SECRET_BYTES))
+    command = {
+        "verb": "credential.create",
+        "id": made.id,
+        "subject": subject,
+        "kind": kind,
+        "secret_sha256": hash_secret(made.secret),
+        "expires_s": None if expires is None else now_s() + _seconds(expires),
+        "uses": uses,
+    }
+    give_order(shell, check_body(CreateCredential, command), operator=operator, key=key)
+    text = format_credential(made)
+    if as_json:
+        show_json({"id": made.id, "identity": f"api:{subject}", "credential": text})
+    else:
+        click.echo(text)
+
+
+@credential.command(
+    epilog=examples('chancery credential revoke 0123456789abcdef --reason "left on a laptop"')
+)
+@click.argument("id_", metavar="ID")
+@click.option("--reason", required=True)
+@pass_shell
+@plain_errors
+def revoke(shell: Shell, id_: str, reason: str) -> None:
+    """Revoke a credential: it identifies nobody any more. Certificates it obtained are not revoked by it."""
+    body = check_body(CredentialRevocationBody, {"id": id_, "reason": reason})
+    done = shell.ask("credential.revoke", body=body.model_dump())
+    note(f"on record as entry {done['seq']}" if "seq" in done else "it had been revoked before")
+
+
+def _seconds(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--expires") from error

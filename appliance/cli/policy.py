@@ -1,0 +1,60 @@
+"""``chancery policy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from appliance.authority.commands import ApplyPolicy
+from appliance.cli.console import Shell, examples, note, pass_shell, plain_errors
+from appliance.cli.ordering import give_order, order_options
+from appliance.policy.check import check_policy
+from appliance.policy.document import Policy, PolicyFile, parse_policy
+
+_files = click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+
+
+@click.group()
+def policy() -> None:
+    """The policy: who may log in where, as whom, and for how long."""
+
+
+@policy.command(epilog=examples("chancery policy check policy.toml", "chancery policy check policies/*.toml"))
+@_files
+@plain_errors
+def check(files: tuple[Path, ...]) -> None:
+    """Check FILES, offline: every problem with file, table and key."""
+    checked = _check(_read(files))
+    note(
+        f"{len(checked.files)} files: {len(checked.customers)} customers, {len(checked.host_groups)} host "
+        f"groups, {len(checked.grants)} grants, {len(checked.operators)} operators; nothing wrong with them"
+    )
+
+
+@policy.command(epilog=examples("chancery policy apply policy.toml --operator carol --key ~/.ssh/id_ed25519"))
+@_files
+@order_options
+@pass_shell
+@plain_errors
+def apply(shell: Shell, files: tuple[Path, ...], operator: str, key: Path) -> None:
+    """Apply FILES, in their order: from then on every decision follows them, and no others."""
+    read = _read(files)
+    _check(read)
+    texts = [{"name": file.name, "text": file.text} for file in read]
+    give_order(shell, ApplyPolicy.of(read), operator=operator, key=key, files=texts)
+
+
+def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:
+    return [PolicyFile(name=path.name, text=path.read_text("utf-8")) for path in paths]
+
+
+def _check(files: list[PolicyFile]) -> Policy:
+    parsed = parse_policy(files)
+    check_policy(parsed)
+    return parsed

@@ -1,0 +1,87 @@
+"""``chancery status``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from appliance.authority.process import HOLD_FILE
+from appliance.cli.console import (
+    EXIT_FAILED,
+    EXIT_NOT_RUNNING,
+    Shell,
+    examples,
+    json_option,
+    pass_shell,
+    plain_errors,
+    show_fields,
+    show_json,
+)
+from appliance.clock import format_rfc3339_ms
+from appliance.config import Config
+from appliance.errors import Refusal
+from appliance.supervisor import is_running
+
+
+@click.command(epilog=examples("chancery status", "chancery status --json"))
+@json_option
+@pass_shell
+@plain_errors
+def status(shell: Shell, as_json: bool) -> None:
+    """Say what is up, what is wrong and what to do.
+
+    Exit codes: 0 certificates are issued, 1 they are not, 3 the service does not run.
+    """
+    config = shell.config()
+    found = _find(shell, config)
+    if as_json:
+        show_json(found)
+    else:
+        _show(found)
+    if not found["running"]:
+        sys.exit(EXIT_NOT_RUNNING)
+    if found["problems"]:
+        sys.exit(EXIT_FAILED)
+
+
+def _find(shell: Shell, config: Config) -> dict[str, Any]:
+    hold = config.data / HOLD_FILE
+    if hold.is_file():
+        return _down(f"HOLD: {hold.read_text('utf-8').strip()}", running=is_running(config))
+    try:
+        found = shell.ask("status")
+        probe = shell.ask("probe")
+    except Refusal as refusal:
+        if is_running(config):
+            return _down(f"the authority does not answer: {refusal.detail}", running=True)
+        return _down("the service does not run: start it with `chancery serve`", running=False)
+    return {"running": True, **found, "probe": probe, "problems": [*found["problems"], *probe["problems"]]}
+
+
+def _down(problem: str, *, running: bool) -> dict[str, Any]:
+    return {"running": running, "problems": [problem]}
+
+
+def _show(found: dict[str, Any]) -> None:
+    fields: dict[str, object] = {"issuing": "no" if found["problems"] else "yes"}
+    if "origin" in found:
+        token = found["token"]
+        fields |= {
+            "log": found["origin"],
+            "entries": f"{found['size']}, the last at {format_rfc3339_ms(found['head_ms'])}",
+            "checkpoint": f"over {found['checkpoint_size']} entries",
+            "witnesses": "none",
+            "policy": f"entry {found['policy']}",
+            "token": f"{token['label']} ({token['model']}, {token['serial']})",
+            "probe": f"signed and recorded in {found['probe']['took_ms']} ms",
+            "waiting": f"{found['waiting']} commands, {found['open_intents']} signatures",
+            "CAs": "\n".join(
+                f"{ca['name']} ({ca['type']}) {ca['key']} {'HALTED' if ca['halted'] else ca['phase']}"
+                for ca in found["cas"]
+            ),
+        }
+    if found["problems"]:
+        fields["problems"] = "\n".join(found["problems"])
+    show_fields(fields)
