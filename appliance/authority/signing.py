@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
@@ -47,8 +47,8 @@ class SigningJob:
 class SigningThreads:
     """A queue, and the threads that empty it. ``keys`` are the token's, by fingerprint."""
 
-    def __init__(self, keys: Mapping[str, SigningKey], *, threads: int) -> None:
-        self._keys = dict(keys)
+    def __init__(self, keys: dict[str, SigningKey], *, threads: int) -> None:
+        self._keys = keys
         self._queue: SimpleQueue[SigningJob | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"signing-{number}", daemon=True)
