@@ -10,6 +10,7 @@ from appliance.cli.ca import ca
 from appliance.cli.cert import cert
 from appliance.cli.console import Shell
 from appliance.cli.credential import credential
+from appliance.cli.doctor import doctor
 from appliance.cli.host import host
 from appliance.cli.init import init
 from appliance.cli.policy import policy
@@ -33,7 +34,7 @@ def main(context: click.Context, data: Path) -> None:
     context.obj = Shell(data=data.absolute())
 
 
-for command in (init, serve, status, ca, cert, policy, host, credential):
+for command in (init, serve, status, doctor, ca, cert, policy, host, credential):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,0 +1,150 @@
+"""Checks of a host's set-up: what would go wrong later, found now, each with what to do about it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Literal
+
+from cryptography import x509
+
+from appliance.clock import now_s
+from appliance.config import Config
+
+Verdict = Literal["ok", "warning", "problem"]
+
+MIN_FREE_BYTES: Final = 1_073_741_824
+_RENEW_BEFORE: Final = timedelta(days=30)
+# adjtimex(2): the state in which the kernel's clock is not synchronised.
+_TIME_ERROR: Final = 5
+_TIMEX_BYTES: Final = 208
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The outcome of one check."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """Yield the findings of every check."""
+    for check in _CHECKS:
+        yield from check(config)
+
+
+def _check_modes(config: Config) -> Iterator[Finding]:
+    """Check what must be its owner's alone."""
+    private = [config.ledger, config.path(config.tls.key)]
+    kind, _, where = config.token.pin.partition(":")
+    if kind == "file":
+        private.append(config.data / where)
+    for path in private:
+        yield _check_private(path)
+
+
+def _check_private(path: Path) -> Finding:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        return Finding(check="files", verdict="problem", detail=f"{path}: {error.strerror}")
+    if mode & 0o077:
+        return Finding(check="files", verdict="problem", detail=f"{path}: mode {mode:04o}; chmod 0600 it")
+    return Finding(check="files", verdict="ok", detail=f"{path}: its owner's alone")
+
+
+def _check_users(config: Config) -> Iterator[Finding]:
+    if config.users is None:
+        detail = "all processes run as one user: whoever breaks into the web tier can read PIN and ledger"
+        yield Finding(check="users", verdict="warning", detail=detail)
+        return
+    for name in (config.users.authority, config.users.index, config.users.web):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            yield Finding(
+                check="users", verdict="problem", detail=f"there is no user {name}; useradd --system"
+            )
+            return
+    yield Finding(check="users", verdict="ok", detail="three users, one for each process")
+
+
+def _check_token(config: Config) -> Iterator[Finding]:
+    module = config.path(config.token.module)
+    if not module.is_file():
+        yield Finding(check="token", verdict="problem", detail=f"{module}: there is no such module")
+    elif config.token.softhsm is not None:
+        detail = "SoftHSM keeps the keys in files, protected by the PIN alone: for tests and first steps"
+        yield Finding(check="token", verdict="warning", detail=detail)
+    else:
+        yield Finding(check="token", verdict="ok", detail=f"module {module}")
+
+
+def _check_tls(config: Config) -> Iterator[Finding]:
+    path = config.path(config.tls.certificate)
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        yield Finding(check="tls", verdict="problem", detail=f"{path}: {error}")
+        return
+    left = timedelta(seconds=certificate.not_valid_after_utc.timestamp() - now_s())
+    if left < timedelta(0):
+        yield Finding(check="tls", verdict="problem", detail=f"{path} has expired; put a new one there")
+    elif left < _RENEW_BEFORE:
+        yield Finding(check="tls", verdict="warning", detail=f"{path} expires in {left.days} days")
+    else:
+        own = " and is self-signed" if certificate.issuer == certificate.subject else ""
+        yield Finding(check="tls", verdict="ok", detail=f"{path} lasts {left.days} days{own}")
+
+
+def _check_clock(_config: Config) -> Iterator[Finding]:
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    if state == _TIME_ERROR:
+        detail = "not synchronised; certificates begin and end by it: run an NTP client"
+        yield Finding(check="clock", verdict="warning", detail=detail)
+    elif state < 0:
+        yield Finding(
+            check="clock", verdict="warning", detail="the kernel does not say if it is synchronised"
+        )
+    else:
+        yield Finding(check="clock", verdict="ok", detail="synchronised")
+
+
+def _check_disk(config: Config) -> Iterator[Finding]:
+    free = shutil.disk_usage(config.data).free
+    if free < MIN_FREE_BYTES:
+        detail = f"{free // 1_048_576} MiB free in {config.data}: without room nothing is recorded or issued"
+        yield Finding(check="disk", verdict="problem", detail=detail)
+    else:
+        yield Finding(check="disk", verdict="ok", detail=f"{free // MIN_FREE_BYTES} GiB free")
+
+
+def _check_tools(_config: Config) -> Iterator[Finding]:
+    if shutil.which("ssh-keygen") is None:
+        detail = "ssh-keygen is missing, and orders are signed with it: install openssh-client"
+        yield Finding(check="tools", verdict="problem", detail=detail)
+    else:
+        yield Finding(check="tools", verdict="ok", detail="ssh-keygen is there")
+    if os.geteuid() != 0:
+        detail = "not run as root: what only root can see was not checked"
+        yield Finding(check="tools", verdict="warning", detail=detail)
+
+
+_CHECKS: Final[tuple[Callable[[Config], Iterator[Finding]], ...]] = (
+    _check_modes,
+    _check_users,
+    _check_token,
+    _check_tls,
+    _check_clock,
+    _check_disk,
+    _check_tools,
+)
