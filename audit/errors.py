@@ -43,6 +43,10 @@ class LedgerShort(LedgerError):
     """The log ends before a checkpoint that was signed over it: truncated or rolled back."""
 
 
+class TilesDamaged(LedgerError):
+    """Exported tiles that are missing or not what their checkpoint says: remove them and export again."""
+
+
 class CommitUnknown(LedgerError):
     """A commit raised, so its outcome is unknown: stop, open the ledger again, reconcile.
 
