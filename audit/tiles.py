@@ -220,6 +220,14 @@ class TileReader:
                 yield raw
                 start += 1
 
+    def read_tile(self, path: str) -> bytes:
+        """Return a tile's bytes by its path, for whoever mirrors the export.
+
+        Raises:
+            TilesDamaged: there is none.
+        """
+        return self._read(path)
+
     def _widest(self, level: int | str, index: int, width: int) -> bytes:
         full = format_tile_path(level, index)
         if (self._directory / full).is_file():

@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from sqlite_utils.utils import sqlite3
+
 from appliance.authority.client import AuthorityClient
 from appliance.config import Config
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.projection import Projection
-from appliance.index.schema import sqlite3  # type: ignore[attr-defined] # as there
 from audit.entry import decode_entry
 from audit.errors import LedgerError, TilesDamaged
 from audit.tiles import TileWriter

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from appliance.errors import ChanceryError, malformed
 from appliance.index.records import (
@@ -25,7 +26,7 @@ from appliance.index.records import (
     certificate_of,
     host_of,
 )
-from appliance.index.schema import VERSION, open_for_reading, sqlite3  # type: ignore[attr-defined] # as there
+from appliance.index.schema import VERSION, open_for_reading
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 
 MAX_PAGE: Final = 500

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined] # the one that it uses itself
+from sqlite_utils.utils import sqlite3
 
 VERSION: Final = "1"
 

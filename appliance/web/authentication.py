@@ -1,0 +1,92 @@
+"""Step 1 of the issuance cycle: a credential in, an identity out.
+
+One credential at a time: an API credential in ``Authorization: Bearer``, or a TLS client certificate. Whoever
+shows one that is not valid is told that and nothing more; whoever shows none is nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from flask import Request
+
+from appliance.errors import Refusal
+from appliance.identity.api import identity_of, parse_credential
+from appliance.identity.identity import Identity, is_subject
+from appliance.index.queries import Index
+
+log = logging.getLogger(__name__)
+
+_SCHEME: Final = "bearer"
+# What getpeercert() returns, as far as it is used here.
+PeerCertificate = Mapping[str, Any]
+
+
+class Authenticator:
+    """Turns the credential of a request into an identity."""
+
+    def __init__(self, index: Index, *, now_ms: Callable[[], int]) -> None:
+        self._index = index
+        self._now_ms = now_ms
+
+    def identify(self, request: Request) -> Identity | None:
+        """Return who is asking; None when no credential is shown.
+
+        Raises:
+            Refusal: ``unauthenticated``.
+        """
+        header = request.headers.get("Authorization")
+        certificate = _peer_certificate(request)
+        if header is not None and certificate:
+            log.info("refused: a client certificate and a bearer credential at once")
+            raise _refused()
+        if header is not None:
+            return self._by_credential(header, request.remote_addr)
+        return self._by_certificate(certificate, request.remote_addr) if certificate else None
+
+    def _by_credential(self, header: str, address: str | None) -> Identity:
+        scheme, _, text = header.partition(" ")
+        shown = parse_credential(text.strip()) if scheme.lower() == _SCHEME else None
+        if shown is None:
+            raise _refused()
+        with self._index.snapshot() as snapshot:
+            known = snapshot.credential(shown.id)
+        now_ms = self._now_ms()
+        if known is None or not shown.matches(known.secret_sha256) or not known.is_valid(now_ms // 1000):
+            log.info("refused: credential %s is unknown, wrong, expired, used up or revoked", shown.id)
+            raise _refused()
+        return identity_of(known.id, known.subject, known.kind, now_ms=now_ms, source_address=address)
+
+    def _by_certificate(self, certificate: PeerCertificate, address: str | None) -> Identity:
+        """Name a client certificate whose chain TLS has verified."""
+        uris = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
+        spiffe = [uri for uri in uris if uri.startswith("spiffe://")]
+        names = [
+            value for part in certificate.get("subject", ()) for kind, value in part if kind == "commonName"
+        ]
+        subjects = spiffe or names
+        if len(subjects) != 1 or not is_subject(subjects[0]) or (not spiffe and "://" in subjects[0]):
+            log.info("refused: a client certificate with no single spiffe:// URI or common name")
+            raise _refused()
+        return Identity(
+            provider="mtls",
+            subject=subjects[0],
+            kind="service" if spiffe else "user",
+            authenticated_ms=self._now_ms(),
+            source_address=address,
+        )
+
+
+def _peer_certificate(request: Request) -> PeerCertificate | None:
+    """Return the client's certificate, if TLS asked for one and it was shown."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None or not hasattr(connection, "getpeercert"):
+        return None
+    found: PeerCertificate | None = connection.getpeercert()
+    return found or None
+
+
+def _refused() -> Refusal:
+    return Refusal("unauthenticated", "the credential is not valid")

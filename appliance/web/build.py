@@ -1,0 +1,33 @@
+"""The composition root of a worker: everything is built here, once, and handed down."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from appliance.authority.client import AuthorityClient
+from appliance.clock import now_ms
+from appliance.config import Config
+from appliance.index.queries import Index
+from appliance.web.app import create_app
+from appliance.web.authentication import Authenticator
+from appliance.web.health import HealthApp
+from appliance.web.metrics import Metrics
+from appliance.web.services import Services
+from audit.tiles import TileReader
+
+
+def build_app(config: Config) -> Flask:
+    """Build the application."""
+    index = Index(config.index)
+    services = Services(
+        authority=AuthorityClient(config.authority_socket),
+        index=index,
+        tiles=TileReader(config.tiles),
+        now_ms=now_ms,
+    )
+    return create_app(services, Authenticator(index, now_ms=now_ms), Metrics())
+
+
+def build_health(config: Config) -> HealthApp:
+    """Build what answers on the health socket."""
+    return HealthApp(AuthorityClient(config.authority_socket), Index(config.index))

@@ -1,0 +1,100 @@
+"""Request bodies: strict JSON, read once, refused with a reason.
+
+Python's parser accepts what RFC 8259 leaves open and other parsers read differently: duplicate members, NaN,
+lone surrogates. What two readers could understand in two ways is refused here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+from flask import Request
+
+from appliance.errors import Refusal, malformed
+
+MAX_DEPTH: Final = 32
+MAX_BODY: Final = 1_048_576
+_MEDIA_TYPE: Final = "application/json"
+
+
+class StrictRequest(Request):
+    """A request whose JSON is parsed strictly, whoever asks for it."""
+
+    max_content_length = MAX_BODY
+    max_form_memory_size = 0
+
+    def get_json(self, *_: object, **__: object) -> Any:
+        """Return the body's object.
+
+        Raises:
+            Refusal: ``unsupported-media-type`` or ``malformed-request``.
+        """
+        if self.mimetype != _MEDIA_TYPE:
+            raise Refusal("unsupported-media-type", f"got {self.mimetype[:80]!r}, expected {_MEDIA_TYPE}")
+        return parse_object(self.get_data(cache=False))
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """Parse a JSON text that must be an object.
+
+    Raises:
+        Refusal: ``malformed-request``.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise malformed("body", f"not UTF-8 at byte {error.start}") from error
+    _check_depth(text)
+    try:
+        value = _decode(text)
+    except json.JSONDecodeError as error:
+        raise malformed("body", f"not JSON: {error.msg} at character {error.pos}") from error
+    except (ValueError, RecursionError) as error:  # an integer of more than 4300 digits
+        raise malformed("body", "not JSON that can be read") from error
+    if not isinstance(value, dict):
+        raise malformed("body", "expected an object")
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise malformed("body", "has a lone surrogate") from error
+    return value
+
+
+def _check_depth(text: str) -> None:
+    """Refuse deep nesting before the parser meets it."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    if deepest > MAX_DEPTH:
+        raise malformed("body", f"nested {deepest} deep, expected at most {MAX_DEPTH}")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise malformed("body", f"{name} is no JSON number")
+
+
+def _build_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    built = dict(members)
+    if len(built) != len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise malformed("body", f"the member {twice[:80]!r} is there twice")
+    return built
+
+
+_decode: Final = json.JSONDecoder(
+    object_pairs_hook=_build_object, parse_constant=_refuse_constant, strict=True
+).decode

@@ -1,0 +1,119 @@
+"""Refusals as RFC 9457 problems. The one place that knows which status goes with which.
+
+``type`` is ``/problems/<slug>``, ``instance`` names the request as the log does. Retry-After says what
+``retry_after_s`` says.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flask import Flask, Response, g
+from werkzeug.exceptions import HTTPException
+
+from appliance.errors import ChanceryError, Refusal
+from appliance.index.queries import IndexUnavailable
+from audit.errors import LedgerError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """What a slug stands for: its status, its title, and what its recipient can do."""
+
+    status: int
+    title: str
+    advice: str
+
+
+PROBLEMS: Final[Mapping[str, ProblemType]] = {
+    "malformed-request": ProblemType(
+        400, "Malformed request", "Correct the member named in `field`; `detail` says what was expected."
+    ),
+    "unauthenticated": ProblemType(
+        401, "Not authenticated", "Show a valid client certificate or credential."
+    ),
+    "policy-denied": ProblemType(
+        403, "Denied by policy", "`rule` says which rule refused, `allowed` what your grants would allow."
+    ),
+    "not-found": ProblemType(404, "Not found", "Check the name; what you may not see is not found either."),
+    "method-not-allowed": ProblemType(405, "Method not allowed", "The Allow header says which are."),
+    "conflict": ProblemType(409, "Conflict", "Something changed, or stands already; `detail` says what."),
+    "too-large": ProblemType(413, "Too large", "Send less at a time."),
+    "unsupported-media-type": ProblemType(415, "Unsupported media type", "Send application/json."),
+    "unacceptable-key": ProblemType(422, "Unacceptable key", "Make a key of a kind that `detail` names."),
+    "rate-limited": ProblemType(429, "Too many requests", "Wait as long as Retry-After says."),
+    "internal": ProblemType(
+        500, "Internal error", "Give `instance` to the operators: their log has the cause."
+    ),
+    "overloaded": ProblemType(503, "Overloaded", "Try again after Retry-After seconds."),
+    "hsm-unavailable": ProblemType(503, "Token unavailable", "Try again after Retry-After seconds."),
+    "ledger-unavailable": ProblemType(503, "Ledger unavailable", "Try again after Retry-After seconds."),
+    "identity-unavailable": ProblemType(503, "Identity provider unavailable", "Try again later."),
+    "issuance-halted": ProblemType(
+        503, "Issuance halted", "An operator must act: `chancery status` says how."
+    ),
+}
+_SLUG_OF_STATUS: Final = {
+    400: "malformed-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+}
+
+
+def render_problem(refusal: Refusal) -> Response:
+    """Render a refusal."""
+    problem = PROBLEMS[refusal.slug]
+    body: dict[str, Any] = {
+        "type": f"/problems/{refusal.slug}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": refusal.detail,
+        "instance": f"urn:uuid:{g.request_id}",
+        **refusal.members,
+    }
+    response = Response(json.dumps(body, ensure_ascii=False), problem.status, mimetype=MEDIA_TYPE)
+    if (seconds := refusal.members.get("retry_after_s")) is not None:
+        response.headers["Retry-After"] = str(seconds)
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="chancery"'
+    g.slug = refusal.slug
+    return response
+
+
+def handle_problems(app: Flask) -> None:
+    """Have every error of the application leave as a problem."""
+
+    @app.errorhandler(Refusal)
+    def refused(refusal: Refusal) -> Response:
+        return render_problem(refusal)
+
+    @app.errorhandler(IndexUnavailable)
+    @app.errorhandler(LedgerError)
+    def unreadable(error: ChanceryError | LedgerError) -> Response:
+        log.error("%s", error)
+        detail = "what answers this is not there yet, or cannot be read; try again"
+        return render_problem(Refusal("ledger-unavailable", detail, retry_after_s=2))
+
+    @app.errorhandler(HTTPException)
+    def of_http(error: HTTPException) -> Response:
+        slug = _SLUG_OF_STATUS.get(error.code or 500, "internal" if (error.code or 500) > 499 else "")
+        response = render_problem(Refusal(slug or "malformed-request", error.description or error.name))
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def unexpected(_error: Exception) -> Response:
+        log.exception("request %s failed", g.request_id)
+        return render_problem(Refusal("internal", "the request failed; the log has the cause under this id"))

@@ -1,0 +1,128 @@
+"""The web tier as a process: gunicorn with gevent workers, TLS, and the health socket beside it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import gunicorn.app.base
+
+from appliance.config import Config
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+_GRACE_S: Final = 30
+
+
+class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ignore]
+    """Gunicorn, configured here and nowhere else."""
+
+    def __init__(self, config: Config, health: socket.socket) -> None:
+        self._config = config
+        self._health = health
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults."""
+        config = self._config
+        settings: dict[str, Any] = {
+            "bind": config.service.listen,
+            "workers": config.service.workers,
+            "worker_class": "gevent",
+            "worker_connections": 1_000,
+            "backlog": 512,
+            "timeout": 60,
+            "graceful_timeout": _GRACE_S,
+            "keepalive": 30,
+            "certfile": str(config.path(config.tls.certificate)),
+            "keyfile": str(config.path(config.tls.key)),
+            "ssl_context": _make_ssl_context,
+            "limit_request_line": 4_094,
+            "limit_request_fields": 50,
+            "limit_request_field_size": 8_190,
+            "control_socket_disable": True,
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: PTH112, S108
+            "proc_name": "chancery-web",
+            "post_fork": _die_with_master,
+            "post_worker_init": self._serve_health,
+            "logger_class": _Logger,
+        }
+        if config.tls.clients is not None:
+            settings |= {
+                "ca_certs": str(config.path(config.tls.clients)),
+                "cert_reqs": ssl.CERT_OPTIONAL,
+            }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Build the application in the worker, after gevent has replaced what blocks."""
+        from appliance.web.build import build_app  # noqa: PLC0415
+
+        return build_app(self._config)
+
+    def _serve_health(self, _worker: object) -> None:
+        from gevent.pywsgi import WSGIServer  # noqa: PLC0415
+
+        from appliance.web.build import build_health  # noqa: PLC0415
+
+        WSGIServer(self._health, build_health(self._config), log=None, error_log=None).start()
+
+
+def run_web(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    with tempfile.TemporaryDirectory(prefix="chancery-metrics-") as directory:
+        # prometheus-client has no other way to be told where workers keep their numbers; it is set, not read.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory  # noqa: TID251
+        health = _bind(config.service.health)
+        try:
+            Server(config, health).run()
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else 0
+    return 0
+
+
+class _Logger:
+    """Gunicorn's log, by way of ours; what it would say of each request is said by the application."""
+
+    def __init__(self, _cfg: object) -> None:
+        self._log = logging.getLogger("gunicorn")
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name in {"access", "reopen_files", "close_on_exec"}:
+            return lambda *_args, **_kwargs: None
+        found: Callable[..., None] = getattr(self._log, name)
+        return found
+
+
+def _make_ssl_context(_config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    context = default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _die_with_master(_server: object, _worker: object) -> None:
+    """Leave no worker behind when the master is killed: it would go on serving at a port that is taken."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _bind(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host.strip("[]"), int(port)))
+    listener.listen(64)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,127 @@
+"""Records as JSON: times in RFC 3339, serials as strings, and nothing that was not on record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from appliance.clock import format_rfc3339, format_rfc3339_ms
+from appliance.index.access import Access
+from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRecord, HostRecord
+
+
+def render_issued(issued: dict[str, Any]) -> dict[str, Any]:
+    """Render a certificate as the authority has just released it."""
+    return {
+        "certificate": issued["certificate"],
+        "serial": issued["serial"],
+        "id": f"{int(issued['serial']) >> 48}.{issued['seq']}",
+        "type": issued["type"],
+        "ca": issued["ca"],
+        "key_id": issued["key_id"],
+        "principals": issued["principals"],
+        "valid_after": format_rfc3339(issued["valid_after"]),
+        "valid_before": format_rfc3339(issued["valid_before"]),
+        "leaf_hash": issued["leaf_hash"],
+        "proof": f"/v1/ledger/proof/{issued['serial']}",
+    }
+
+
+def render_certificate(record: CertificateRecord, now_s: int) -> dict[str, Any]:
+    """Render all that is on record of a certificate."""
+    rendered: dict[str, Any] = {
+        "serial": record.serial,
+        "id": record.log_seq,
+        "type": record.type,
+        "state": record.state(now_s),
+        "ca": record.ca,
+        "ca_key": record.ca_key,
+        "customer": record.customer,
+        "key_id": record.key_id,
+        "subject": record.subject,
+        "identity": record.identity,
+        "host": record.host,
+        "key_fingerprint": record.key_fingerprint,
+        "principals": record.principals,
+        "valid_after": format_rfc3339(record.valid_after),
+        "valid_before": format_rfc3339(record.valid_before),
+        "critical_options": record.critical_options,
+        "extensions": record.extensions,
+        "request": record.request,
+        "grants": record.grants,
+        "policy": record.policy,
+        "recorded": format_rfc3339_ms(record.time_ms),
+        "leaf_hash": record.leaf_hash.hex(),
+        "certificate": record.line,
+        "outcome": record.outcome,
+        "outcome_reason": record.outcome_reason,
+        "proof": f"/v1/ledger/proof/{record.serial}",
+    }
+    if record.revoked_ms is not None:
+        rendered["revocation"] = {
+            "recorded": format_rfc3339_ms(record.revoked_ms),
+            "reason": record.revoked_reason,
+            "by": record.revoked_by,
+        }
+    return {name: value for name, value in rendered.items() if value is not None}
+
+
+def render_ca_key(record: CaKeyRecord) -> dict[str, Any]:
+    """Render a key of a CA."""
+    rendered = {
+        "ca": record.ca,
+        "type": record.type,
+        "customer": record.customer,
+        "fingerprint": record.fingerprint,
+        "public_key": record.public_key,
+        "phase": record.phase,
+        "halted": record.halted,
+        "created": format_rfc3339_ms(record.created_ms),
+    }
+    return {name: value for name, value in rendered.items() if value is not None}
+
+
+def render_host(record: HostRecord) -> dict[str, Any]:
+    """Render a registered host."""
+    return {
+        "name": record.name,
+        "customer": record.customer,
+        "names": record.names,
+        "labels": record.labels,
+        "entry": record.seq,
+        "registered": format_rfc3339_ms(record.from_ms),
+    }
+
+
+def render_access(access: Access) -> dict[str, Any]:
+    """Render one principal of one live certificate."""
+    return {
+        "subject": access.subject,
+        "login": access.login,
+        "principal": access.principal,
+        "customer": access.customer,
+        "host_groups": access.host_groups,
+        "hosts": access.hosts,
+        "serial": access.serial,
+        "key_id": access.key_id,
+        "key_fingerprint": access.key_fingerprint,
+        "valid_after": format_rfc3339(access.valid_after),
+        "valid_before": format_rfc3339(access.valid_before),
+        "grants": access.grants,
+    }
+
+
+def render_credential(record: CredentialRecord, now_s: int) -> dict[str, Any]:
+    """Render an API credential, which is not its secret."""
+    rendered = {
+        "id": record.id,
+        "identity": f"api:{record.subject}",
+        "kind": record.kind,
+        "created": format_rfc3339_ms(record.created_ms),
+        "expires": None if record.expires_s is None else format_rfc3339(record.expires_s),
+        "uses": record.uses,
+        "used": None if record.uses is None else record.used,
+        "revoked": None if record.revoked_ms is None else format_rfc3339_ms(record.revoked_ms),
+        "revoked_reason": record.revoked_reason,
+        "valid": record.is_valid(now_s),
+    }
+    return {name: value for name, value in rendered.items() if value is not None}

@@ -1,0 +1,41 @@
+"""``/v1/access``: who has access to what, now and at any past moment."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+
+from appliance.clock import format_rfc3339_ms
+from appliance.index.access import AccessQuery, find_access
+from appliance.web.models import AccessParameters, parse_moment_ms
+from appliance.web.render import render_access
+from appliance.web.services import Services, require
+
+_TAG = Tag(name="access", description="Who has access to what.")
+
+
+def build(services: Services) -> APIBlueprint:
+    """Return the routes."""
+    api = APIBlueprint("access", __name__, url_prefix="/v1/access", abp_tags=[_TAG])
+
+    @api.get("", summary="Who has access to what")
+    def access(query: AccessParameters) -> Response:
+        """By live certificates, at a moment. Sessions that are open outlive their certificates."""
+        services.await_size(query.min_size)
+        at_ms = services.now_ms() if query.at is None else parse_moment_ms(query.at)
+        asked = AccessQuery(
+            at_ms=at_ms,
+            subject=query.subject,
+            host=query.host,
+            host_group=query.host_group,
+            login=query.login,
+            customer=query.customer,
+        )
+        with services.index.snapshot() as snapshot:
+            require(snapshot, "certificate.read")
+            found = [render_access(each) for each in find_access(snapshot, asked)]
+            return jsonify(
+                access=found, basis=query.basis, at=format_rfc3339_ms(at_ms), ledger_size=snapshot.size
+            )
+
+    return api

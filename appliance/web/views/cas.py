@@ -1,0 +1,51 @@
+"""``/v1/cas``: what hosts and clients install to trust, for anyone to read."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+
+from appliance.errors import Refusal
+from appliance.index.records import CaKeyRecord
+from appliance.web.models import CaPath, PublicKeyQuery
+from appliance.web.render import render_ca_key
+from appliance.web.services import Services
+
+_TAG = Tag(name="cas", description="The CAs and their public keys.")
+TRUSTED_PHASES = frozenset({"trusted", "signing"})
+
+
+def build(services: Services) -> APIBlueprint:
+    """Return the routes."""
+    api = APIBlueprint("cas", __name__, url_prefix="/v1/cas", abp_tags=[_TAG])
+
+    @api.get("", summary="All CA keys")
+    def list_() -> Response:
+        """With the phase that each is in."""
+        with services.index.snapshot() as snapshot:
+            keys = [render_ca_key(key) for key in snapshot.ca_keys()]
+            return jsonify(cas=keys, ledger_size=snapshot.size)
+
+    @api.get("/<ca>/public-key", summary="The keys to trust, as OpenSSH text")
+    def public_key(path: CaPath, query: PublicKeyQuery) -> Response:
+        """For TrustedUserCAKeys, or with `known_hosts=true` as @cert-authority lines."""
+        with services.index.snapshot() as snapshot:
+            keys = snapshot.ca_keys(path.ca)
+        if not keys:
+            raise Refusal("not-found", f"there is no CA {path.ca}")
+        text = format_trusted_keys(keys, pattern=query.pattern if query.known_hosts else None)
+        response = Response(text, mimetype="text/plain")
+        response.add_etag()
+        return response
+
+    return api
+
+
+def format_trusted_keys(keys: list[CaKeyRecord], *, pattern: str | None) -> str:
+    """Format the keys that are to be trusted, one a line; with a pattern as lines of known_hosts."""
+    prefix = "" if pattern is None else f"@cert-authority {pattern} "
+    return "".join(
+        f"{prefix}{key.public_key} {key.ca}\n"
+        for key in keys
+        if key.phase in TRUSTED_PHASES and not key.halted
+    )

@@ -1,0 +1,51 @@
+"""``/v1/hosts``: the registered hosts. They change by order only."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+
+from appliance.errors import Refusal, malformed
+from appliance.web.models import HostPath, OrderRequest, Sized
+from appliance.web.render import render_host
+from appliance.web.services import Services, require
+
+_TAG = Tag(name="hosts", description="Hosts, their names and labels.")
+
+
+def build(services: Services) -> APIBlueprint:
+    """Return the routes."""
+    api = APIBlueprint("hosts", __name__, url_prefix="/v1/hosts", abp_tags=[_TAG])
+
+    @api.get("", summary="All hosts")
+    def list_(query: Sized) -> Response:
+        """That are registered now; for operators of any role."""
+        services.await_size(query.min_size)
+        with services.index.snapshot() as snapshot:
+            require(snapshot, "host.read")
+            hosts = [render_host(host) for host in snapshot.hosts()]
+            return jsonify(hosts=hosts, ledger_size=snapshot.size)
+
+    @api.get("/<name>", summary="One host")
+    def show(path: HostPath) -> Response:
+        """By name."""
+        with services.index.snapshot() as snapshot:
+            require(snapshot, "host.read")
+            host = snapshot.host(path.name)
+            if host is None:
+                raise Refusal("not-found", f"{path.name} is not registered")
+            return jsonify(render_host(host) | {"ledger_size": snapshot.size})
+
+    @api.post("", summary="Register a host, by order")
+    def add(body: OrderRequest) -> tuple[Response, int]:
+        """The command is `host.add`, signed by an operator with the role enroller or admin."""
+        return jsonify(services.order(body, verb="host.add")), 201
+
+    @api.delete("/<name>", summary="Remove a host, by order")
+    def remove(path: HostPath, body: OrderRequest) -> Response:
+        """The command is `host.remove`."""
+        if body.command.get("name") != path.name:
+            raise malformed("command.name", f"expected {path.name}, as in the path")
+        return jsonify(services.order(body, verb="host.remove"))
+
+    return api
