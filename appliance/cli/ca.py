@@ -7,8 +7,19 @@ from pathlib import Path
 import click
 
 from appliance.authority.commands import CreateCa
-from appliance.cli.console import Shell, examples, note, pass_shell, plain_errors
+from appliance.cli.console import (
+    Shell,
+    examples,
+    json_option,
+    note,
+    pass_shell,
+    plain_errors,
+    show_json,
+    show_table,
+)
 from appliance.cli.ordering import give_order, order_options
+from appliance.errors import Refusal
+from appliance.index.render import format_trusted_keys, render_ca_key
 from appliance.requests import check_body
 from hsm.algorithm import Algorithm
 
@@ -64,3 +75,46 @@ def create(
     }
     give_order(shell, check_body(CreateCa, members), operator=operator, key=key)
     note(f"{name} is made: `chancery ca export {name}` prints what to install")
+
+
+@ca.command("list", epilog=examples("chancery ca list", "chancery ca list --json"))
+@json_option
+@pass_shell
+@plain_errors
+def list_(shell: Shell, as_json: bool) -> None:
+    """List the CAs and their keys."""
+    with shell.look() as snapshot:
+        keys = snapshot.ca_keys()
+        size = snapshot.size
+    if as_json:
+        show_json({"cas": [render_ca_key(key) for key in keys], "ledger_size": size})
+        return
+    rows = [
+        (key.ca, key.type, key.customer or "", "halted" if key.halted else key.phase, key.fingerprint)
+        for key in keys
+    ]
+    show_table(["CA:", "type:", "customer:", "phase:", "key:"], rows, empty="there is no CA")
+
+
+@ca.command(
+    epilog=examples(
+        "chancery ca export acme-users > /etc/ssh/trusted_user_cas     # TrustedUserCAKeys",
+        "chancery ca export acme-hosts --known-hosts --pattern '*.acme.example' >> ~/.ssh/known_hosts",
+    )
+)
+@click.argument("name")
+@click.option("--known-hosts", is_flag=True, help="As @cert-authority lines for known_hosts.")
+@click.option("--pattern", default="*", show_default=True, help="With --known-hosts: for which hosts.")
+@click.option("--transcript", is_flag=True, help="The transcripts of how its keys were made instead.")
+@pass_shell
+@plain_errors
+def export(shell: Shell, name: str, known_hosts: bool, pattern: str, transcript: bool) -> None:
+    """Print what is to be installed to trust the CA NAME."""
+    with shell.look() as snapshot:
+        keys = snapshot.ca_keys(name)
+    if not keys:
+        raise Refusal("not-found", f"there is no CA {name}")
+    if transcript:
+        click.echo("\n".join(key.transcript for key in keys))
+    else:
+        click.echo(format_trusted_keys(keys, pattern=pattern if known_hosts else None), nl=False)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from appliance.cli.console import (
+    EXIT_FAILED,
     Shell,
     examples,
     json_option,
     note,
     pass_shell,
     plain_errors,
+    show_fields,
     show_json,
+    show_table,
 )
-from appliance.clock import format_rfc3339
-from appliance.errors import ConfigError
+from appliance.clock import format_rfc3339, now_s
+from appliance.errors import ConfigError, Refusal
+from appliance.index.inspect import inspect_certificate, parse_any_certificate
+from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, CertificateFilter, StateName
+from appliance.index.render import render_certificate
 from appliance.requests import HostCertificateBody, RevocationBody, UserCertificateBody, check_body
 
 
@@ -104,6 +112,116 @@ def revoke(shell: Shell, serial: str, reason: str) -> None:
     body = check_body(RevocationBody, {"serial": serial, "reason": reason})
     done = shell.ask("certificate.revoke", body=body.model_dump())
     note(f"on record as entry {done['seq']}" if "seq" in done else "it had been revoked before")
+
+
+@cert.command(
+    "list",
+    epilog=examples(
+        "chancery cert list --subject api:alice",
+        "chancery cert list --state active --principal postgres@acme-db --json",
+    ),
+)
+@click.option("--subject", help="Of this identity, such as api:alice.")
+@click.option("--principal", help="With this principal, such as postgres@acme-db.")
+@click.option("--host", help="The host certificates of this host.")
+@click.option("--customer", help="By this customer's CAs.")
+@click.option("--key-id", help="With this key id.")
+@click.option("--fingerprint", help="Of this subject key: SHA256:…")
+@click.option("--type", "kind", type=click.Choice(["user", "host"]))
+@click.option("--state", type=click.Choice(["pending", "active", "expired", "revoked", "failed"]))
+@click.option("--limit", type=click.IntRange(1, MAX_PAGE), default=DEFAULT_PAGE, show_default=True)
+@click.option("--cursor", help="From an earlier page's end.")
+@json_option
+@pass_shell
+@plain_errors
+def list_(
+    shell: Shell,
+    subject: str | None,
+    principal: str | None,
+    host: str | None,
+    customer: str | None,
+    key_id: str | None,
+    fingerprint: str | None,
+    kind: str | None,
+    state: StateName | None,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
+) -> None:
+    """Search certificates, newest first."""
+    wanted = CertificateFilter(
+        subject=subject,
+        principal=principal,
+        host=host,
+        customer=customer,
+        key_id=key_id,
+        fingerprint=fingerprint,
+        type=kind,
+        state=state,
+    )
+    now = now_s()
+    with shell.look() as snapshot:
+        page = snapshot.certificates(wanted, now_s=now, cursor=cursor, limit=limit)
+    if as_json:
+        found = [render_certificate(each, now) for each in page.certificates]
+        show_json({"certificates": found, "cursor": page.cursor, "ledger_size": page.size})
+        return
+    rows = [
+        (
+            each.serial,
+            each.state(now),
+            each.subject,
+            ", ".join(each.principals),
+            format_rfc3339(each.valid_before),
+        )
+        for each in page.certificates
+    ]
+    show_table(["serial:", "state:", "asked by:", "principals", "until:"], rows, empty="no certificate")
+    if page.cursor is not None:
+        note(f"there are more: --cursor {page.cursor}")
+
+
+@cert.command(epilog=examples("chancery cert show 281474976710673"))
+@click.argument("serial")
+@json_option
+@pass_shell
+@plain_errors
+def show(shell: Shell, serial: str, as_json: bool) -> None:
+    """Show all that is on record of the certificate SERIAL."""
+    with shell.look() as snapshot:
+        record = snapshot.certificate(serial)
+    if record is None:
+        raise Refusal("not-found", f"no certificate with the serial {serial} is on record")
+    rendered = render_certificate(record, now_s())
+    if as_json:
+        show_json(rendered)
+    else:
+        show_fields({name: _plain(value) for name, value in rendered.items()})
+
+
+@cert.command(epilog=examples("chancery cert inspect id_ed25519-cert.pub"))
+@click.argument("certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+@pass_shell
+@plain_errors
+def inspect(shell: Shell, certificate: Path, as_json: bool) -> None:
+    """Look a certificate over: decode it, check its signature, and say whether it is on record.
+
+    Exit 1 if it is not: then someone else has signed it, or with a key that was stolen.
+    """
+    parsed = parse_any_certificate(_read_line(certificate))
+    with shell.look() as snapshot:
+        inspected = inspect_certificate(snapshot, parsed, now_s())
+    if as_json:
+        show_json(inspected)
+    else:
+        show_fields({name: _plain(value) for name, value in inspected.items() if name != "record"})
+    if not inspected["on_record"]:
+        sys.exit(EXIT_FAILED)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _read_line(path: Path) -> str:

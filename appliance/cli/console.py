@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, ParamSpec
@@ -22,6 +23,7 @@ from rich.table import Table
 from appliance.authority.client import AuthorityClient
 from appliance.config import Config, load_config
 from appliance.errors import ChanceryError, Refusal
+from appliance.index.queries import Index, Snapshot
 from audit.errors import LedgerError
 from hsm.errors import HsmError
 
@@ -52,6 +54,16 @@ class Shell:
             return client.call(op, **args)
         finally:
             client.close()
+
+    @contextmanager
+    def look(self) -> Iterator[Snapshot]:
+        """Open the index at its present state, which needs no running service but a built index.
+
+        Raises:
+            IndexUnavailable: there is none.
+        """
+        with Index(self.config().index).snapshot() as snapshot:
+            yield snapshot
 
 
 pass_shell = click.make_pass_decorator(Shell)

@@ -8,11 +8,21 @@ from pathlib import Path
 import click
 
 from appliance.authority.commands import CreateCredential
-from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_json
+from appliance.cli.console import (
+    Shell,
+    examples,
+    json_option,
+    note,
+    pass_shell,
+    plain_errors,
+    show_json,
+    show_table,
+)
 from appliance.cli.ordering import give_order, order_options
 from appliance.clock import now_s
 from appliance.durations import parse_duration
 from appliance.identity.api import SECRET_BYTES, ApiCredential, format_credential, hash_secret
+from appliance.index.render import render_credential
 from appliance.requests import CredentialRevocationBody, check_body
 
 _ID_BYTES = 8
@@ -78,6 +88,33 @@ def revoke(shell: Shell, id_: str, reason: str) -> None:
     body = check_body(CredentialRevocationBody, {"id": id_, "reason": reason})
     done = shell.ask("credential.revoke", body=body.model_dump())
     note(f"on record as entry {done['seq']}" if "seq" in done else "it had been revoked before")
+
+
+@credential.command("list", epilog=examples("chancery credential list", "chancery credential list --json"))
+@json_option
+@pass_shell
+@plain_errors
+def list_(shell: Shell, as_json: bool) -> None:
+    """List the credentials, newest first."""
+    now = now_s()
+    with shell.look() as snapshot:
+        credentials = [render_credential(each, now) for each in snapshot.credentials()]
+        size = snapshot.size
+    if as_json:
+        show_json({"credentials": credentials, "ledger_size": size})
+        return
+    rows = [
+        (
+            each["id"],
+            each["identity"],
+            each["kind"],
+            "valid" if each["valid"] else "not valid",
+            each.get("expires", "never"),
+        )
+        for each in credentials
+    ]
+    columns = ["id:", "identity:", "kind:", "state:", "expires:"]
+    show_table(columns, rows, empty="there is no credential")
 
 
 def _seconds(text: str) -> int:

@@ -10,10 +10,14 @@ from appliance.authority.commands import AddHost, RemoveHost
 from appliance.cli.console import (
     Shell,
     examples,
+    json_option,
     pass_shell,
     plain_errors,
+    show_json,
+    show_table,
 )
 from appliance.cli.ordering import give_order, order_options
+from appliance.index.render import render_host
 from appliance.requests import check_body
 
 
@@ -64,6 +68,25 @@ def remove(shell: Shell, name: str, operator: str, key: Path) -> None:
     """Remove NAME: no more certificates, and no host group. Those it has last until they expire."""
     command = check_body(RemoveHost, {"verb": "host.remove", "name": name})
     give_order(shell, command, operator=operator, key=key)
+
+
+@host.command("list", epilog=examples("chancery host list", "chancery host list --json"))
+@json_option
+@pass_shell
+@plain_errors
+def list_(shell: Shell, as_json: bool) -> None:
+    """List the registered hosts."""
+    with shell.look() as snapshot:
+        hosts = snapshot.hosts()
+        size = snapshot.size
+    if as_json:
+        show_json({"hosts": [render_host(each) for each in hosts], "ledger_size": size})
+        return
+    rows = [
+        (each.name, each.customer, " ".join(f"{name}={value}" for name, value in each.labels.items()))
+        for each in hosts
+    ]
+    show_table(["host:", "customer:", "labels"], rows, empty="no host is registered")
 
 
 def _parse_labels(labels: tuple[str, ...]) -> dict[str, str]:

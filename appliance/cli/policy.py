@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from appliance.authority.commands import ApplyPolicy
-from appliance.cli.console import Shell, examples, note, pass_shell, plain_errors
+from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_json
 from appliance.cli.ordering import give_order, order_options
+from appliance.errors import Refusal
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 
@@ -48,6 +49,27 @@ def apply(shell: Shell, files: tuple[Path, ...], operator: str, key: Path) -> No
     _check(read)
     texts = [{"name": file.name, "text": file.text} for file in read]
     give_order(shell, ApplyPolicy.of(read), operator=operator, key=key, files=texts)
+
+
+@policy.command(epilog=examples("chancery policy show", "chancery policy show --json"))
+@json_option
+@pass_shell
+@plain_errors
+def show(shell: Shell, as_json: bool) -> None:
+    """Print the policy in force."""
+    with shell.look() as snapshot:
+        seq = snapshot.policy_seq()
+        if seq is None:
+            raise Refusal("not-found", "no policy has been applied")
+        files = snapshot.policy_files(seq)
+        size = snapshot.size
+    if as_json:
+        texts = [{"name": file.name, "text": file.text} for file in files]
+        show_json({"policy": seq, "files": texts, "ledger_size": size})
+        return
+    note(f"applied by entry {seq}")
+    for file in files:
+        click.echo(f"# {file.name}\n{file.text}", nl=not file.text.endswith("\n"))
 
 
 def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:

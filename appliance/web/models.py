@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.authority.orders import OrderBody
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
+from appliance.moments import parse_moment_ms
 from appliance.policy.names import check_host_name, check_name
-
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _check_moment(text: str) -> str:
-    if _RFC3339.fullmatch(text) is None:
-        raise ValueError("expected a moment in RFC 3339, such as 2026-01-31T08:00:00Z")
     parse_moment_ms(text)
     return text
 
 
-def parse_moment_ms(text: str) -> int:
-    """Return an RFC 3339 moment in Unix milliseconds; ValueError if there is no such moment."""
-    moment = datetime.fromisoformat(text.upper())
-    try:
-        return int(moment.timestamp() * 1000)
-    except (OverflowError, OSError) as error:
-        raise ValueError("expected a moment of this age") from error
-
-
-Moment = Annotated[
-    str, AfterValidator(_check_moment), Field(max_length=40)
-]
+Moment = Annotated[str, AfterValidator(_check_moment), Field(max_length=40)]
 Word = Annotated[str, Field(min_length=1, max_length=300)]
 
 

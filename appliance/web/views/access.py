@@ -7,8 +7,9 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.clock import format_rfc3339_ms
 from appliance.index.access import AccessQuery, find_access
-from appliance.web.models import AccessParameters, parse_moment_ms
-from appliance.web.render import render_access
+from appliance.index.render import render_access
+from appliance.moments import parse_moment_ms
+from appliance.web.models import AccessParameters
 from appliance.web.services import Services, require
 
 _TAG = Tag(name="access", description="Who has access to what.")

@@ -6,13 +6,11 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.errors import Refusal
-from appliance.index.records import CaKeyRecord
+from appliance.index.render import format_trusted_keys, render_ca_key
 from appliance.web.models import CaPath, PublicKeyQuery
-from appliance.web.render import render_ca_key
 from appliance.web.services import Services
 
 _TAG = Tag(name="cas", description="The CAs and their public keys.")
-TRUSTED_PHASES = frozenset({"trusted", "signing"})
 
 
 def build(services: Services) -> APIBlueprint:
@@ -39,13 +37,3 @@ def build(services: Services) -> APIBlueprint:
         return response
 
     return api
-
-
-def format_trusted_keys(keys: list[CaKeyRecord], *, pattern: str | None) -> str:
-    """Format the keys that are to be trusted, one a line; with a pattern as lines of known_hosts."""
-    prefix = "" if pattern is None else f"@cert-authority {pattern} "
-    return "".join(
-        f"{prefix}{key.public_key} {key.ca}\n"
-        for key in keys
-        if key.phase in TRUSTED_PHASES and not key.halted
-    )

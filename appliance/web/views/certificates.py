@@ -6,27 +6,22 @@ requester's name (:mod:`appliance.authority.operations` is where it goes on).
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from appliance.errors import Refusal, malformed
+from appliance.errors import Refusal
+from appliance.index.inspect import inspect_certificate, parse_any_certificate
 from appliance.index.queries import CertificateFilter, Snapshot
 from appliance.index.records import CertificateRecord
+from appliance.index.render import render_certificate, render_issued
+from appliance.moments import parse_moment_ms
 from appliance.requests import HostCertificateBody, UserCertificateBody
-from appliance.ssh.certificate import Certificate, inspect_certificate_line, verify_certificate
-from appliance.ssh.content import CertificateType
-from appliance.ssh.errors import SshFormatError
-from appliance.ssh.keys import fingerprint
 from appliance.web.models import (
     CertificateQuery,
     InspectBody,
     IssuedCertificates,
     SerialPath,
-    parse_moment_ms,
 )
-from appliance.web.render import render_certificate, render_issued
 from appliance.web.services import Services, may, requester, require
 
 _TAG = Tag(name="certificates", description="Ask for certificates, search them, look one over.")
@@ -68,11 +63,11 @@ def build(services: Services) -> APIBlueprint:
     @api.post("/inspect", summary="Look a certificate over")
     def inspect(body: InspectBody) -> Response:
         """Decode it, check its CA's signature, and say whether it is on record. For auditors and services."""
-        certificate = _parse(body.certificate)
+        certificate = parse_any_certificate(body.certificate)
         with services.index.snapshot() as snapshot:
             if requester().kind != "service":
                 require(snapshot, "certificate.read")
-            return jsonify(_inspect(snapshot, certificate, services.now_ms() // 1000))
+            return jsonify(inspect_certificate(snapshot, certificate, services.now_ms() // 1000))
 
     return api
 
@@ -115,42 +110,3 @@ def _filter(snapshot: Snapshot, query: CertificateQuery) -> CertificateFilter:
         since_ms=None if query.since is None else parse_moment_ms(query.since),
         until_ms=None if query.until is None else parse_moment_ms(query.until),
     )
-
-
-def _parse(line: str) -> Certificate:
-    try:
-        return inspect_certificate_line(line.strip())
-    except SshFormatError as error:
-        raise malformed("certificate", str(error)) from error
-
-
-def _inspect(snapshot: Snapshot, certificate: Certificate, now_s: int) -> dict[str, Any]:
-    content = certificate.content
-    record = snapshot.certificate(str(content.serial))
-    # On record is the certificate itself, byte for byte: a serial alone can be written into any other.
-    on_record = record is not None and record.certificate == certificate
-    issuers = [key for key in snapshot.ca_keys() if key.fingerprint == fingerprint(content.ca_key)]
-    inspected: dict[str, Any] = {
-        "on_record": on_record,
-        "ca": issuers[0].ca if issuers else None,
-        "ca_key": fingerprint(content.ca_key),
-        "signature": _judge_signature(certificate),
-        "type": "user" if content.type is CertificateType.USER else "host",
-        "serial": str(content.serial),
-        "key_id": content.key_id,
-        "key_fingerprint": fingerprint(content.subject_key),
-        "principals": content.principals,
-        "state": record.state(now_s) if on_record and record is not None else "unknown",
-        "ledger_size": snapshot.size,
-    }
-    if on_record and record is not None:
-        inspected["record"] = render_certificate(record, now_s)
-    return inspected
-
-
-def _judge_signature(certificate: Certificate) -> str:
-    try:
-        verify_certificate(certificate)
-    except SshFormatError:
-        return "bad"
-    return "good"

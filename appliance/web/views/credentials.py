@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
+from appliance.index.render import render_credential
 from appliance.web.models import CredentialPath, OrderRequest, ReasonBody
-from appliance.web.render import render_credential
 from appliance.web.services import Services, require
 
 _TAG = Tag(name="credentials", description="API credentials.")

@@ -6,8 +6,8 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.errors import Refusal, malformed
+from appliance.index.render import render_host
 from appliance.web.models import HostPath, OrderRequest, Sized
-from appliance.web.render import render_host
 from appliance.web.services import Services, require
 
 _TAG = Tag(name="hosts", description="Hosts, their names and labels.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from appliance.clock import format_rfc3339, format_rfc3339_ms
 from appliance.index.access import Access
 from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRecord, HostRecord
+
+TRUSTED_PHASES: Final = frozenset({"trusted", "signing"})
 
 
 def render_issued(issued: dict[str, Any]) -> dict[str, Any]:
@@ -125,3 +127,13 @@ def render_credential(record: CredentialRecord, now_s: int) -> dict[str, Any]:
         "valid": record.is_valid(now_s),
     }
     return {name: value for name, value in rendered.items() if value is not None}
+
+
+def format_trusted_keys(keys: list[CaKeyRecord], *, pattern: str | None) -> str:
+    """Format the keys that are to be trusted, one a line; with a pattern as lines of known_hosts."""
+    prefix = "" if pattern is None else f"@cert-authority {pattern} "
+    return "".join(
+        f"{prefix}{key.public_key} {key.ca}\n"
+        for key in keys
+        if key.phase in TRUSTED_PHASES and not key.halted
+    )
