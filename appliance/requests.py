@@ -7,9 +7,9 @@ authority (it does not believe the web tier and validates again) and the ledger 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -186,6 +186,35 @@ class HostRequest:
         """Return the request as the ledger records it."""
         data: dict[str, object] = {"public_key": format_public_key_line(self.public_key), "host": self.host}
         return data if self.ttl_s is None else data | {"ttl_s": self.ttl_s}
+
+
+def request_from_data(data: Mapping[str, Any]) -> UserRequest | HostRequest:
+    """Parse what ``to_data`` made, as the ledger has it.
+
+    Raises:
+        SshFormatError, ValueError, KeyError, TypeError: it is nothing that ``to_data`` makes.
+    """
+    key = parse_public_key_line(data["public_key"])
+    if "host" in data:
+        request: UserRequest | HostRequest = HostRequest(
+            public_key=key, host=data["host"], ttl_s=data.get("ttl_s")
+        )
+    else:
+        request = UserRequest(
+            public_key=key,
+            hosts=tuple(data.get("hosts", ())),
+            host_groups=tuple(data.get("host_groups", ())),
+            logins=tuple(data.get("logins", ())),
+            customer=data.get("customer"),
+            grant=data.get("grant"),
+            ttl_s=data.get("ttl_s"),
+            source=parse_networks(data["source"]) if "source" in data else None,
+            permit=tuple(data["permit"]) if "permit" in data else None,
+            reason=data.get("reason"),
+        )
+    if request.to_data() != data:
+        raise ValueError("the request has members, or an order of them, that no request has")
+    return request
 
 
 def parse_user_request(body: UserCertificateBody) -> UserRequest:

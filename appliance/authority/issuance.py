@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
-from urllib.parse import quote
 
 from appliance.authority.denials import Denials
 from appliance.authority.events import (
@@ -32,8 +31,9 @@ from appliance.authority.events import (
     Event,
     GrantReference,
 )
+from appliance.authority.plan import Planned, evaluate, plan_certificate
 from appliance.authority.signing import Signed, SigningJob, Unsigned
-from appliance.authority.state import AppliedPolicy, CaKey, State
+from appliance.authority.state import AppliedPolicy, State
 from appliance.authority.writer import At, Command, Decided
 from appliance.errors import Refusal
 from appliance.identity.api import CLAIM
@@ -41,28 +41,17 @@ from appliance.identity.identity import Identity
 from appliance.policy.evaluate import (
     EVALUATOR,
     Denial,
-    Profile,
-    evaluate_host,
-    evaluate_user,
     relied_groups,
 )
-from appliance.policy.roles import may_act
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.certificate import (
     CertificateContent,
-    CertificateType,
     attach_signature,
-    encode_tbs,
     format_certificate_line,
     parse_certificate_blob,
 )
-from appliance.ssh.content import MAX_KEY_ID, NONCE_SIZE
-from appliance.ssh.errors import SshFormatError
-from appliance.ssh.options import FORCE_COMMAND, SOURCE_ADDRESS
+from appliance.ssh.content import NONCE_SIZE
 from audit.entry import Entry
-
-# Everything else in a key id is percent-encoded: sshd writes it into its log as it is.
-_KEY_ID_SAFE: Final = "._:@/+-"
 
 REVOKED_BEFORE_RELEASE: Final = "revoked before release"
 NEIGHBOUR_FAILED: Final = "another certificate of the request failed"
@@ -92,15 +81,6 @@ class Cycle:
     draw: Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
-    """An intent before it has an entry."""
-
-    profile: Profile
-    ca_key: CaKey
-    tbs: bytes
-
-
 class IssueCertificates:
     """Steps 4 to 6 for one request: decide, record intents, hand them to the token."""
 
@@ -122,35 +102,28 @@ class IssueCertificates:
         if applied is None:
             raise Refusal("issuance-halted", "no policy has been applied; apply one first")
         used = _use_credential(state, self._identity, at)
-        outcome = self._evaluate(state, applied, at)
+        outcome = evaluate(state, applied, self._identity, self._request, now_s=at.time_s)
         if isinstance(outcome, Denial):
             return self._deny(outcome, at)
-        first = at.seq + len(used)
-        planned = [self._plan(state, profile, seq=first + offset) for offset, profile in enumerate(outcome)]
-        intents = [
-            Event(kind="certificate.intent", data=self._intend(state, applied, plan)) for plan in planned
-        ]
-        return Decided(events=[*used, *intents], after=partial(self._sign, planned, len(used)))
-
-    def _evaluate(self, state: State, applied: AppliedPolicy, at: At) -> tuple[Profile, ...] | Denial:
-        if isinstance(self._request, UserRequest):
-            return evaluate_user(
-                applied.policy,
-                state.hosts,
+        # Each intent names all groups that the request rests on, so that a replay decides on the same.
+        grants = [filed for profile in outcome for filed in profile.grants]
+        groups = relied_groups(grants, self._identity)
+        planned = [
+            plan_certificate(
+                state,
                 self._identity,
                 self._request,
-                now_s=at.time_s,
-                max_ttl_s=state.max_ttl_s,
+                profile,
+                seq=seq,
+                nonce=self._cycle.draw(NONCE_SIZE),
             )
-        if not may_act(applied.policy, self._identity, "host.certify"):
-            return Denial(rule="host.certify", detail="asking for host certificates needs the role enroller")
-        host = state.hosts.get(self._request.host)
-        if host is None:
-            return Denial(rule="host", detail=f"{self._request.host} is not registered")
-        profile = evaluate_host(
-            applied.policy, host, self._request, now_s=at.time_s, max_ttl_s=state.max_ttl_s
-        )
-        return profile if isinstance(profile, Denial) else (profile,)
+            for seq, profile in enumerate(outcome, at.seq + len(used))
+        ]
+        intents = [
+            Event(kind="certificate.intent", data=self._intend(state, applied, plan, groups))
+            for plan in planned
+        ]
+        return Decided(events=[*used, *intents], after=partial(self._sign, planned, len(used)))
 
     def _deny(self, denial: Denial, at: At) -> Decided:
         event = self._cycle.denials.count(
@@ -159,29 +132,11 @@ class IssueCertificates:
         refusal = Refusal("policy-denied", denial.detail, rule=denial.rule, allowed=list(denial.allowed))
         return Decided(events=[] if event is None else [event], after=lambda _entries: self._reply(refusal))
 
-    def _plan(self, state: State, profile: Profile, *, seq: int) -> _Planned:
-        ca_key = _signing_key(state, profile, self._certificate_type)
-        content = CertificateContent(
-            nonce=self._cycle.draw(NONCE_SIZE),
-            subject_key=self._request.public_key,
-            serial=state.serial(seq),
-            type=self._certificate_type,
-            key_id=_format_key_id(self._subject, state.log_number, seq),
-            principals=profile.principals,
-            valid_after=profile.valid_after,
-            valid_before=profile.valid_before,
-            critical_options=_critical_options(profile),
-            extensions=tuple((name, "") for name in profile.extensions),
-            ca_key=ca_key.public_key,
-        )
-        try:
-            return _Planned(profile=profile, ca_key=ca_key, tbs=encode_tbs(content))
-        except SshFormatError as error:
-            raise Refusal("unacceptable-key", str(error), field=error.field) from error
-
-    def _intend(self, state: State, applied: AppliedPolicy, plan: _Planned) -> CertificateIntent:
+    def _intend(
+        self, state: State, applied: AppliedPolicy, plan: Planned, groups: Sequence[str]
+    ) -> CertificateIntent:
         identity = self._identity.to_data()
-        identity["groups"] = list(relied_groups(plan.profile.grants, self._identity))
+        identity["groups"] = list(groups)
         intent = CertificateIntent(
             ca=plan.profile.ca,
             ca_key=plan.ca_key.fingerprint,
@@ -199,24 +154,16 @@ class IssueCertificates:
             ]
         return intent
 
-    def _sign(self, planned: Sequence[_Planned], before: int, entries: Sequence[Entry]) -> None:
+    def _sign(self, planned: Sequence[Planned], before: int, entries: Sequence[Entry]) -> None:
         """Step 6. The intents are durable; from here on every one of them gets an outcome."""
         attempt = Attempt(self._cycle, list(zip(planned, entries[before:], strict=True)), self._reply)
         attempt.start()
-
-    @property
-    def _certificate_type(self) -> CertificateType:
-        return CertificateType.USER if isinstance(self._request, UserRequest) else CertificateType.HOST
-
-    @property
-    def _subject(self) -> str:
-        return str(self._identity) if isinstance(self._request, UserRequest) else f"host:{self._request.host}"
 
 
 class Attempt:
     """Steps 7 to 9 for the intents of one request: wait for every signature, record, answer."""
 
-    def __init__(self, cycle: Cycle, intents: Sequence[tuple[_Planned, Entry]], reply: Reply) -> None:
+    def __init__(self, cycle: Cycle, intents: Sequence[tuple[Planned, Entry]], reply: Reply) -> None:
         self._cycle = cycle
         self._intents = intents
         self._reply = reply
@@ -267,7 +214,7 @@ class Attempt:
         ]
         return Decided(events=events, after=lambda _entries: self._release())
 
-    def _pairs(self) -> list[tuple[tuple[_Planned, Entry], Signed | Unsigned]]:
+    def _pairs(self) -> list[tuple[tuple[Planned, Entry], Signed | Unsigned]]:
         answers = [answer for answer in self._answers if answer is not None]
         return list(zip(self._intents, answers, strict=True))
 
@@ -298,7 +245,7 @@ class Attempt:
         )
 
 
-def _build_reply(planned: _Planned, entry: Entry, signature: bytes) -> IssuedReply:
+def _build_reply(planned: Planned, entry: Entry, signature: bytes) -> IssuedReply:
     certificate = parse_certificate_blob(attach_signature(planned.tbs, signature))
     content = certificate.content
     return IssuedReply(
@@ -338,43 +285,3 @@ def _use_credential(state: State, identity: Identity, at: At) -> list[Event]:
     if credential.uses_left is None:
         return []
     return [Event(kind="credential.used", data=CredentialUsed(id=credential.id))]
-
-
-def _signing_key(state: State, profile: Profile, certificate_type: CertificateType) -> CaKey:
-    """Return the key that signs for the profile; its CA must be of that kind and that customer."""
-    ca = state.cas.get(profile.ca)
-    key = None if ca is None else ca.signing_key
-    if ca is None or key is None:
-        raise Refusal(
-            "issuance-halted",
-            f"the CA {profile.ca} has no key that signs: create one with `chancery ca create`",
-        )
-    if (ca.type, ca.customer) != (certificate_type.name.lower(), profile.customer):
-        raise Refusal(
-            "issuance-halted",
-            f"the CA {ca.name} was made for {ca.type} certificates of {ca.customer}: the policy must name "
-            "another one",
-        )
-    if key.halted:
-        raise Refusal(
-            "issuance-halted",
-            f"the CA {ca.name} is halted: the token gave a bad signature for its key {key.fingerprint}",
-        )
-    return key
-
-
-def _critical_options(profile: Profile) -> tuple[tuple[str, str], ...]:
-    options = []
-    if profile.force_command is not None:
-        options.append((FORCE_COMMAND, profile.force_command))
-    if profile.source is not None:
-        options.append((SOURCE_ADDRESS, ",".join(profile.source)))
-    return tuple(options)
-
-
-def _format_key_id(subject: str, log_number: int, seq: int) -> str:
-    """Format a key id; a subject that is too long is cut, but never inside an escape, nor is the number."""
-    suffix = f"#{log_number}.{seq}"
-    encoded = quote(subject, safe=_KEY_ID_SAFE).replace("~", "%7E")[: MAX_KEY_ID - len(suffix)]
-    escape = encoded[-2:].find("%")
-    return (encoded if escape < 0 else encoded[: escape - 2]) + suffix
