@@ -127,6 +127,10 @@ class State:
             return None
         return self.certificates.get(serial & (1 << 48) - 1)
 
+    def pending_text(self, file: Mapping[str, Any]) -> str:
+        """Return the text of a file whose parts are on record and which is about to be applied."""
+        return "".join(self._files[seq]["text"] for seq in file["seqs"])
+
     def apply(self, entry: Entry) -> None:
         """Fold the next entry in.
 
@@ -207,7 +211,7 @@ def _keep_file(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
 def _apply_policy(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
     files = []
     for file in data["files"]:
-        text = "".join(state._files[seq]["text"] for seq in file["seqs"])
+        text = state.pending_text(file)
         if hashlib.sha256(text.encode()).hexdigest() != file["sha256"]:
             raise ChanceryError(
                 f"entry {entry.seq}: the text of {file['name']} is not the one that was applied"

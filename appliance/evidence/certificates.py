@@ -1,0 +1,141 @@
+"""Certificates, judged again: intents by a replay of their decision, outcomes by the CA's signature."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.authority.plan import evaluate, plan_certificate
+from appliance.authority.state import State
+from appliance.errors import ChanceryError, Refusal
+from appliance.identity.api import CLAIM, PROVIDER
+from appliance.identity.identity import Identity
+from appliance.policy.evaluate import EVALUATOR, Denial, Profile
+from appliance.requests import HostRequest, UserRequest, request_from_data
+from appliance.ssh.certificate import decode_tbs
+from appliance.ssh.content import CertificateContent
+from appliance.ssh.keys import PublicKey
+from appliance.ssh.signature import verify
+from audit.entry import Entry
+
+
+class WrongIntent(ChanceryError):
+    """An intent that contradicts what was on record when it was written."""
+
+
+class NotAllowed(ChanceryError):
+    """A certificate that the policy in force did not allow, or not so."""
+
+
+class WrongDenial(ChanceryError):
+    """A refusal by a rule that did not refuse."""
+
+
+def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
+    """Check an intent on the state before it; return its to-be-signed bytes and the key that is to sign them.
+
+    1. It cites the policy in force and this evaluator.
+    2. Its request, identity and credential are ones that could be.
+    3. The replayed decision gives a certificate with the same principals, window, options and extensions,
+       resting on the same grants or host.
+    4. The to-be-signed bytes are, to the last one, those that the decision leads to.
+
+    Raises:
+        WrongIntent, NotAllowed, and whatever malformed data raise.
+    """
+    data: Mapping[str, Any] = entry.data
+    applied = state.applied
+    if applied is None or (data["policy"], data["evaluator"]) != (applied.seq, EVALUATOR):
+        raise WrongIntent("does not cite the policy in force, or cites another evaluator")
+    request, identity = request_from_data(data["request"]), Identity.from_data(data["identity"])
+    _check_credential(state, identity, entry.time_ms // 1000)
+    tbs = base64.b64decode(data["tbs"], validate=True)
+    content = decode_tbs(tbs)
+    outcome = evaluate(state, applied, identity, request, now_s=entry.time_ms // 1000)
+    if isinstance(outcome, Denial):
+        raise NotAllowed(f"the policy in force refuses it: {outcome.detail}")
+    profile = _find_profile(state, outcome, data, request, content.principals)
+    try:
+        planned = plan_certificate(state, identity, request, profile, seq=entry.seq, nonce=content.nonce)
+    except Refusal as refusal:
+        raise WrongIntent(f"no such certificate could be made: {refusal.detail}") from refusal
+    if planned.tbs != tbs:
+        raise NotAllowed(
+            f"the certificate is not the one that was decided: {_differences(planned.tbs, content)}"
+        )
+    if (data["ca"], data["ca_key"]) != (profile.ca, planned.ca_key.fingerprint):
+        raise WrongIntent("names another CA or CA key than its bytes")
+    return tbs, planned.ca_key.public_key
+
+
+def check_signature(tbs: bytes, ca_key: PublicKey, data: Mapping[str, Any]) -> None:
+    """Verify the CA's signature over an intent's bytes.
+
+    Raises:
+        SshFormatError: it does not hold.
+    """
+    verify(ca_key, base64.b64decode(data["signature"], validate=True), tbs)
+
+
+def check_denial(state: State, entry: Entry) -> bool:
+    """Check a refusal by replaying it; say whether it could be: of counted ones the moments are not known.
+
+    Raises:
+        WrongDenial: that rule did not refuse it.
+    """
+    data: Mapping[str, Any] = entry.data
+    if state.applied is None or not data["first_ms"] == data["last_ms"] == entry.time_ms:
+        return False
+    request, identity = request_from_data(data["request"]), Identity.from_data(data["identity"])
+    outcome = evaluate(state, state.applied, identity, request, now_s=entry.time_ms // 1000)
+    if not isinstance(outcome, Denial) or outcome.rule != data["rule"]:
+        raise WrongDenial(f"the rule {data['rule']!r} did not refuse this request")
+    return True
+
+
+def _check_credential(state: State, identity: Identity, now_s: int) -> None:
+    claim = identity.claim(CLAIM)
+    if identity.provider != PROVIDER:
+        return
+    known = None if claim is None else state.credentials.get(claim)
+    if known is None or (known.subject, known.kind) != (identity.subject, identity.kind):
+        raise WrongIntent(f"{identity} shows a credential that is not his")
+    if known.revoked or (known.expires_s is not None and known.expires_s <= now_s):
+        raise WrongIntent(f"the credential {known.id} was revoked or had expired")
+
+
+def _find_profile(
+    state: State,
+    outcome: tuple[Profile, ...],
+    data: Mapping[str, Any],
+    request: UserRequest | HostRequest,
+    principals: tuple[str, ...],
+) -> Profile:
+    """Find the certificate of the decision that the intent is for, by what it says that it rests on."""
+    if isinstance(request, HostRequest):
+        if data.get("host") != state.hosts[request.host].seq:
+            raise WrongIntent("cites another registration of the host")
+        return outcome[0]
+    for profile in outcome:
+        grants = [{"file": filed.file, "name": filed.grant.name} for filed in profile.grants]
+        if grants == data["grants"] and profile.principals == principals:
+            return profile
+    raise NotAllowed("no certificate of the decision has these principals on these grants")
+
+
+def _differences(expected: bytes, got: CertificateContent) -> str:
+    wanted = decode_tbs(expected)
+    names = (
+        "serial",
+        "key_id",
+        "type",
+        "subject_key",
+        "principals",
+        "valid_after",
+        "valid_before",
+        "critical_options",
+        "extensions",
+        "ca_key",
+    )
+    return ", ".join(name for name in names if getattr(wanted, name) != getattr(got, name)) or "its encoding"

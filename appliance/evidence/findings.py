@@ -1,0 +1,81 @@
+"""What a check of meaning found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from audit.verifier import Verdict
+
+# As in the structural report: a reader needs the first few of each.
+KEPT_PER_CODE: Final = 16
+
+
+class Code(StrEnum):
+    """What a finding is about. All of them mean tampering but those in ``INCONCLUSIVE_CODES``."""
+
+    BAD_MEANING = "bad-meaning"
+    WRONG_INTENT = "wrong-intent"
+    NOT_ALLOWED = "not-allowed"
+    WRONG_DENIAL = "wrong-denial"
+    BAD_CA_SIGNATURE = "bad-ca-signature"
+    WRONG_OUTCOME = "wrong-outcome"
+    BAD_ORDER = "bad-order"
+    NOT_ENTITLED = "not-entitled"
+    SHARED_KEY = "shared-key"
+
+    OPEN_INTENT = "open-intent"
+    UNKNOWN_KIND = "unknown-kind"
+
+
+INCONCLUSIVE_CODES: Final = frozenset({Code.OPEN_INTENT, Code.UNKNOWN_KIND})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong or missing, and the entry it is about."""
+
+    code: Code
+    message: str
+    seq: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """What this finding alone makes of the log."""
+        return Verdict.INCONCLUSIVE if self.code in INCONCLUSIVE_CODES else Verdict.TAMPERED
+
+    def to_data(self) -> dict[str, object]:
+        """Return the finding as JSON data."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "verdict": self.verdict.name.lower(),
+            "seq": self.seq,
+        }
+
+
+@dataclass(slots=True)
+class Findings:
+    """Collects findings in bounded memory."""
+
+    kept: list[Finding] = field(default_factory=list)
+    counts: Counter[Code] = field(default_factory=Counter)
+
+    def add(self, code: Code, seq: int, message: str) -> None:
+        """Count a finding, and keep it if it is among the first of its code."""
+        self.counts[code] += 1
+        if self.counts[code] <= KEPT_PER_CODE:
+            self.kept.append(Finding(code=code, message=message, seq=seq))
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.kept)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Tampered beats inconclusive; verified is what is left when nothing at all was found."""
+        if not self.counts:
+            return Verdict.VERIFIED
+        return Verdict.INCONCLUSIVE if self.counts.keys() <= INCONCLUSIVE_CODES else Verdict.TAMPERED

@@ -1,0 +1,243 @@
+"""One pass over a log: its structure, and what its entries mean.
+
+1. The structural verifier reads and checks each entry, and hands it on.
+2. Entries that rest on an order have its signatures verified, by the operators of that moment.
+3. Intents have their decision replayed on the state before them; outcomes have their CA's signature verified.
+4. Revocations come from identities that could revoke; CA keys serve one purpose.
+5. The entry is folded into the state, by the same fold that the authority uses.
+
+Replay shows that the authority followed its recorded policy, not that the policy was wise, nor that a CA key
+has signed nothing else: for that, sshd's logs are matched with the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from appliance.authority.state import State, UnknownEntry
+from appliance.errors import ChanceryError
+from appliance.evidence.certificates import (
+    NotAllowed,
+    WrongDenial,
+    WrongIntent,
+    check_denial,
+    check_intent,
+    check_signature,
+)
+from appliance.evidence.findings import Code, Finding, Findings
+from appliance.evidence.orders import BadOrder, OrderChecks, SharedKey, check_new_key
+from appliance.identity.identity import Identity
+from appliance.policy.roles import may_act
+from appliance.ssh.errors import SshFormatError
+from appliance.ssh.keys import PublicKey
+from audit import verifier
+from audit.entry import Entry, JsonValue, LeafHash
+from audit.verifier import EntrySource, Report, Verdict, verify_log
+
+# What malformed data, which the schemas let pass, raise in code that reads them.
+_MALFORMED: Final = (ChanceryError, SshFormatError, ValueError, LookupError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceReport:
+    """The outcome: what structure and meaning gave, and how much of each was checked."""
+
+    structure: Report
+    findings: tuple[Finding, ...]
+    finding_count: int
+    checked: Mapping[str, int]
+    verdict: Verdict
+
+    def to_json(self) -> str:
+        """Render the report as one JSON object."""
+        structure: dict[str, Any] = json.loads(self.structure.to_json())
+        data = {
+            **structure,
+            "verdict": self.verdict.name.lower(),
+            "findings": [*structure["findings"], *(finding.to_data() for finding in self.findings)],
+            "finding_count": structure["finding_count"] + self.finding_count,
+            "checked": dict(self.checked),
+        }
+        return json.dumps(data, sort_keys=True, indent=2)
+
+
+def verify_evidence(
+    source: EntrySource,
+    *,
+    pinned_key: str | None = None,
+    earlier: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> EvidenceReport:
+    """Verify a whole log, from its first entry on; arguments as :func:`audit.verifier.verify_log` has them.
+
+    Raises:
+        UsageError: the pinned key or the earlier checkpoint is malformed.
+    """
+    evidence = Evidence()
+    structure = verify_log(
+        source, pinned_key=pinned_key, earlier=earlier, on_entry=evidence.take, on_progress=on_progress
+    )
+    evidence.conclude()
+    verdicts = {structure.verdict, evidence.findings.verdict}
+    worst = next(
+        each for each in (Verdict.TAMPERED, Verdict.INCONCLUSIVE, Verdict.VERIFIED) if each in verdicts
+    )
+    return EvidenceReport(
+        structure=structure,
+        findings=tuple(evidence.findings),
+        finding_count=sum(evidence.findings.counts.values()),
+        checked=dict(evidence.checked),
+        verdict=worst,
+    )
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The checks and the state that they stand on. Memory follows what is live, not what ever was."""
+
+    findings: Findings = field(default_factory=Findings)
+    checked: Counter[str] = field(default_factory=Counter)
+    _state: State = field(default_factory=State)
+    _orders: OrderChecks = field(default_factory=OrderChecks)
+    _open: dict[int, tuple[bytes, PublicKey] | None] = field(default_factory=dict)
+    _lost: bool = False
+
+    def take(self, entry: verifier.Entry) -> None:
+        """Check the next entry and fold it in; after one that cannot be folded nothing can be judged."""
+        if self._lost:
+            return
+        own = Entry(
+            seq=entry.seq,
+            time_ms=entry.time_ms,
+            kind=entry.kind,
+            v=entry.v,
+            prev=LeafHash(entry.prev),
+            data=cast(Mapping[str, JsonValue], entry.data),  # the same type, under the verifier's name
+            raw=entry.raw,
+            leaf_hash=LeafHash(b""),
+        )
+        for check, code in ((self._check_order, Code.BAD_ORDER), (self._check_kind, Code.BAD_MEANING)):
+            try:
+                check(own)
+            except _MALFORMED as error:
+                self.findings.add(_CODES.get(type(error), code), own.seq, f"{own.kind}: {_say(error)}")
+        self._fold(own)
+
+    def conclude(self) -> None:
+        """Name what is left over at the end of the log."""
+        for seq in self._open:
+            self.findings.add(
+                Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
+            )
+
+    def _fold(self, entry: Entry) -> None:
+        try:
+            self._state.apply(entry)
+        except UnknownEntry as error:
+            self._lost = True
+            self.findings.add(Code.UNKNOWN_KIND, entry.seq, str(error))
+        except _MALFORMED as error:
+            self._lost = True
+            self.findings.add(
+                Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {_say(error)}"
+            )
+
+    def _check_order(self, entry: Entry) -> None:
+        self.checked["order signatures"] += self._orders.check(self._state, entry)
+
+    def _check_kind(self, entry: Entry) -> None:
+        check = _CHECKS.get(entry.kind)
+        if check is not None:
+            check(self, entry)
+
+    def _check_intent(self, entry: Entry) -> None:
+        self._open[entry.seq] = None
+        self._open[entry.seq] = check_intent(self._state, entry)
+        self.checked["replayed decisions"] += 1
+
+    def _check_issued(self, entry: Entry) -> None:
+        seq = self._close(entry)
+        intent = self._open.pop(seq)
+        if self._state.certificates[seq].revoked:
+            self.findings.add(
+                Code.WRONG_OUTCOME, entry.seq, f"issued although entry {seq} was revoked before"
+            )
+        if intent is not None:  # else it was not worth a signature, as was found before
+            check_signature(*intent, entry.data)
+            self.checked["CA signatures"] += 1
+
+    def _check_unfulfilled(self, entry: Entry) -> None:
+        self._open.pop(self._close(entry))
+
+    def _close(self, entry: Entry) -> int:
+        """Return the intent that an outcome closes; there must be one that is open."""
+        seq = entry.data["intent"]
+        if not isinstance(seq, int) or seq not in self._open:
+            raise WrongOutcome(f"there is no open intent {seq}")
+        self.checked["outcomes"] += 1
+        return seq
+
+    def _check_denied(self, entry: Entry) -> None:
+        self.checked["replayed refusals"] += check_denial(self._state, entry)
+
+    def _check_revoked(self, entry: Entry) -> None:
+        if "serial" in entry.data and self._state.find_certificate(int(str(entry.data["serial"]))) is None:
+            raise WrongOutcome("there is no such certificate to revoke")
+        self._check_act(entry, "certificate.revoke")
+
+    def _check_credential_revoked(self, entry: Entry) -> None:
+        self._check_act(entry, "credential.revoke")
+
+    def _check_act(self, entry: Entry, act: str) -> None:
+        applied, identity = self._state.applied, Identity.from_data(entry.data["by"])
+        if applied is None or not may_act(applied.policy, identity, act):
+            raise NotEntitled(f"{identity} could not do that under the policy in force")
+        self.checked["entitlements"] += 1
+
+    def _check_ca(self, entry: Entry) -> None:
+        check_new_key(self._state, entry)
+
+
+class WrongOutcome(ChanceryError):
+    """An outcome without an intent, a second one, or one that contradicts the state."""
+
+
+class NotEntitled(ChanceryError):
+    """An act by someone who had not the role for it."""
+
+
+def _say(error: Exception) -> str:
+    return (
+        f"no {error}"
+        if isinstance(error, KeyError)
+        else str(error).splitlines()[0]
+        if str(error)
+        else "malformed"
+    )
+
+
+_CODES: Final[Mapping[type[Exception], Code]] = {
+    WrongIntent: Code.WRONG_INTENT,
+    NotAllowed: Code.NOT_ALLOWED,
+    WrongDenial: Code.WRONG_DENIAL,
+    WrongOutcome: Code.WRONG_OUTCOME,
+    NotEntitled: Code.NOT_ENTITLED,
+    BadOrder: Code.BAD_ORDER,
+    SharedKey: Code.SHARED_KEY,
+}
+_CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
+    "certificate.intent": Evidence._check_intent,
+    "certificate.issued": Evidence._check_issued,
+    "certificate.failed": Evidence._check_unfulfilled,
+    "certificate.abandoned": Evidence._check_unfulfilled,
+    "certificate.denied": Evidence._check_denied,
+    "certificate.revoked": Evidence._check_revoked,
+    "credential.revoked": Evidence._check_credential_revoked,
+    "ca.created": Evidence._check_ca,
+    "ca.trusted": Evidence._check_ca,
+    "ca.signing": Evidence._check_ca,
+}
