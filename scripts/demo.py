@@ -18,7 +18,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,10 +81,10 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.monotonic()
     try:
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chancery-demo-")))
+        with tempfile.TemporaryDirectory(prefix="chancery-demo-") as directory:
+            scratch = Path(directory)
             scratch.chmod(0o755)
-            Demo(data=(arguments.keep or scratch / "data").absolute(), scratch=scratch).run(stack)
+            Demo(data=(arguments.keep or scratch / "data").absolute(), scratch=scratch).run()
     except DemoFailed as error:
         sys.exit(f"\nThe demonstration failed: {error}")
     print(f"\nDone in {time.monotonic() - began:.0f} s.")
@@ -111,17 +111,16 @@ class Demo:
         self.health = free_port()
         self.sshd_port = free_port()
 
-    def run(self, stack: ExitStack) -> None:
+    def run(self) -> None:
         """Run every step; whatever was started is stopped in any case."""
         self.make_data_directory()
-        stack.enter_context(self.service())
-        self.register()
-        self.certify()
-        stack.enter_context(self.sshd())
-        self.log_in()
-        self.refuse()
-        self.show_access()
-        stack.pop_all().close()
+        with self.service():
+            self.register()
+            self.certify()
+            with self.sshd():
+                self.log_in()
+                self.refuse()
+                self.show_access()
         self.verify()
 
     def make_data_directory(self) -> None:

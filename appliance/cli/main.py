@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from appliance.cli.access import access
 from appliance.cli.ca import ca
 from appliance.cli.cert import cert
 from appliance.cli.console import Shell
@@ -13,6 +14,7 @@ from appliance.cli.credential import credential
 from appliance.cli.doctor import doctor
 from appliance.cli.host import host
 from appliance.cli.init import init
+from appliance.cli.ledger import ledger
 from appliance.cli.policy import policy
 from appliance.cli.serve import serve
 from appliance.cli.status import status
@@ -34,7 +36,7 @@ def main(context: click.Context, data: Path) -> None:
     context.obj = Shell(data=data.absolute())
 
 
-for command in (init, serve, status, doctor, ca, cert, policy, host, credential):
+for command in (init, serve, status, doctor, ca, cert, policy, access, host, credential, ledger):
     main.add_command(command)
 
 if __name__ == "__main__":

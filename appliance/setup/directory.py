@@ -13,6 +13,7 @@ from typing import Final
 
 from appliance.authority.founding import Plan, SignOrder, found_log
 from appliance.authority.startup import open_token
+from appliance.authority.state import State
 from appliance.clock import now_ms, now_s
 from appliance.config import FILE_NAME, Config, UsersTable, load_config
 from appliance.errors import ConfigError
@@ -76,7 +77,9 @@ def initialise(wishes: Wishes, sign_order: SignOrder, on_progress: Callable[[str
         ca_algorithm=wishes.ca_algorithm,
         software=f"chancery {version('chancery')}",
     )
-    _found(config, plan, sign_order, on_progress)
+    state = _found(config, plan, sign_order, on_progress)
+    # For whoever verifies: to be copied to where nobody who can write here can write.
+    _write(config.data / "ledger.vkey", f"{state.ledger_key}\n", 0o644)
     for file in wishes.files:
         _write(config.data / file.name, file.text, 0o644)
     (config.data / "index.db").symlink_to(config.index.relative_to(config.data))
@@ -112,12 +115,14 @@ def _make_tls(config: Config, names: tuple[str, ...]) -> None:
     _write(config.path(config.tls.certificate), certificate.decode(), 0o644)
 
 
-def _found(config: Config, plan: Plan, sign_order: SignOrder, on_progress: Callable[[str], None]) -> None:
+def _found(config: Config, plan: Plan, sign_order: SignOrder, on_progress: Callable[[str], None]) -> State:
     token = open_token(config)
     store = SqliteStore.create(config.ledger)
     try:
         nonce = secrets.token_bytes(32)
-        found_log(store, token, plan, sign_order, nonce=nonce, now_ms=now_ms(), on_progress=on_progress)
+        return found_log(
+            store, token, plan, sign_order, nonce=nonce, now_ms=now_ms(), on_progress=on_progress
+        )
     finally:
         store.close()
         token.close()

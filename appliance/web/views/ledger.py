@@ -8,13 +8,12 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.errors import Refusal, malformed
+from appliance.index.prove import prove
 from appliance.web.models import ConsistencyQuery, EntriesQuery, SerialPath, TilePath
 from appliance.web.services import Services, require
 from appliance.web.views.certificates import visible_certificate
 from audit.errors import TilesDamaged
-from audit.merkle import consistency_proof, inclusion_proof
-from audit.proof import TlogProof, format_proof
-from audit.tiles import TileReader
+from audit.merkle import consistency_proof
 
 _TAG = Tag(name="ledger", description="Checkpoints, proofs, entries and tiles.")
 
@@ -74,22 +73,3 @@ def build(services: Services) -> APIBlueprint:
         return response
 
     return api
-
-
-def prove(tiles: TileReader, seq: int) -> str:
-    """Return the proof that an entry is in the log, up to the newest checkpoint.
-
-    Raises:
-        Refusal: ``not-found``, no checkpoint covers it yet.
-    """
-    published = tiles.published()
-    if seq >= published.size:
-        raise Refusal("not-found", "no checkpoint covers it yet; one comes within seconds", retry_after_s=1)
-    return format_proof(
-        TlogProof(
-            extra=tiles.entry(seq),
-            index=seq,
-            hashes=inclusion_proof(seq, published.size, tiles.read_hash),
-            checkpoint=tiles.checkpoint(),
-        )
-    )

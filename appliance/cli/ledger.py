@@ -1,0 +1,189 @@
+"""``chancery ledger``. Verification needs no running service, no token and no PIN."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from appliance.authority.client import AuthorityClient
+from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_fields
+from appliance.errors import ConfigError, Refusal
+from appliance.evidence.verify import EvidenceReport, verify_evidence
+from appliance.index.prove import prove
+from audit.stores.sqlite import SqliteReader
+from audit.tiles import TileReader, TileWriter, export_ledger
+from audit.verifier import SqliteSource, TilesSource, UsageError, verify_bundle
+
+EXIT_USAGE = 3
+VKEY_FILE = "ledger.vkey"
+_FETCH_TIMEOUT_S = 30.0
+
+Progress = Callable[[int, int], None]
+
+
+@click.group()
+def ledger() -> None:
+    """The ledger: verify it, prove a certificate, export it all."""
+
+
+@ledger.command(
+    epilog=examples(
+        "chancery ledger verify",
+        "chancery ledger verify export/ --key 'ca.example.org/log/1+…' --earlier checkpoint-of-may",
+        "chancery ledger verify certificate.tlog-proof",
+    )
+)
+@click.argument("source", required=False, type=click.Path(path_type=Path, exists=True))
+@click.option("--key", help="The ledger key, as you have it from elsewhere; default: ledger.vkey.")
+@click.option(
+    "--earlier",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A checkpoint from before, which the log must extend: what shows a truncation.",
+)
+@json_option
+@pass_shell
+@plain_errors
+def verify(shell: Shell, source: Path | None, key: str | None, earlier: Path | None, as_json: bool) -> None:
+    """Verify the ledger, an export (a directory), or one proof (a file).
+
+    Exit codes: 0 verified, 1 tampered, 2 inconclusive (evidence is missing), 3 usage.
+    """
+    pinned = key or _read_pinned(shell)
+    try:
+        if source is not None and source.is_file() and source.suffix not in {".db", ".sqlite"}:
+            report = verify_bundle(source.read_text("utf-8", "replace"), pinned)
+            click.echo(report.to_json())
+            sys.exit(report.verdict)
+        checkpoint = None if earlier is None else earlier.read_text("utf-8", "replace")
+        with _open_source(shell, source) as opened:
+            found = verify_evidence(opened, pinned_key=pinned, earlier=checkpoint, on_progress=_progress())
+    except UsageError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    if as_json:
+        click.echo(found.to_json())
+    else:
+        _show(found, pinned, own=key is None)
+    sys.exit(found.verdict)
+
+
+@ledger.command(epilog=examples("chancery ledger proof 281474976710673 > certificate.tlog-proof"))
+@click.argument("serial")
+@pass_shell
+@plain_errors
+def proof(shell: Shell, serial: str) -> None:
+    """Print the proof that the certificate SERIAL is in the log (c2sp.org/tlog-proof)."""
+    with shell.look() as snapshot:
+        record = snapshot.certificate(serial)
+    if record is None:
+        raise Refusal("not-found", f"no certificate with the serial {serial} is on record")
+    click.echo(prove(TileReader(shell.config().tiles), record.seq), nl=False)
+
+
+@ledger.command(epilog=examples("chancery ledger checkpoint > checkpoint-of-today"))
+@pass_shell
+@plain_errors
+def checkpoint(shell: Shell) -> None:
+    """Print the newest checkpoint. Keep some elsewhere: a truncated ledger is measured against them."""
+    click.echo(TileReader(shell.config().tiles).checkpoint(), nl=False)
+
+
+@ledger.command(epilog=examples("chancery ledger export /srv/log    # again later, and it is continued"))
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@pass_shell
+@plain_errors
+def export(shell: Shell, directory: Path) -> None:
+    """Export the whole log as static files (c2sp.org/tlog-tiles), up to its newest checkpoint."""
+    progress = _progress()
+    if not _fetch(shell, directory, progress):
+        reader = SqliteReader(shell.config().ledger)
+        try:
+            export_ledger(reader, directory, progress)
+        finally:
+            reader.close()
+    note(f"{directory}: {TileReader(directory).size()} entries")
+
+
+def _read_pinned(shell: Shell) -> str | None:
+    try:
+        return (shell.data / VKEY_FILE).read_text("utf-8").strip()
+    except OSError:
+        return None
+
+
+@contextmanager
+def _open_source(shell: Shell, source: Path | None) -> Iterator[SqliteSource | TilesSource]:
+    """Open what is to be verified; beside a running service a copy that the authority gives."""
+    if source is not None:
+        with TilesSource(source) if source.is_dir() else SqliteSource(source) as opened:
+            yield opened
+        return
+    with TemporaryDirectory(prefix="chancery-verify-") as directory:
+        copy = Path(directory) / "copy"
+        if _fetch(shell, copy, _progress("reading")):
+            with TilesSource(copy) as tiles:
+                yield tiles
+            return
+    with SqliteSource(shell.config().ledger) as database:
+        yield database
+
+
+def _fetch(shell: Shell, directory: Path, progress: Progress) -> bool:
+    """Copy the log through the authority, up to a checkpoint; say whether there is an authority to ask."""
+    client = AuthorityClient(shell.config().admin_socket)
+    try:
+        newest = client.call("entries", start=2**52, wait_s=0)["checkpoint"]
+    except Refusal as refusal:
+        if refusal.slug != "ledger-unavailable":
+            raise
+        return False
+    if newest is None:
+        raise ConfigError("no checkpoint has been signed since the start; try again in a second")
+    size, signed = newest
+    writer = TileWriter.open(directory)
+    while writer.size < size:
+        reply = client.call("entries", start=writer.size, wait_s=0, timeout_s=_FETCH_TIMEOUT_S)
+        writer.append(reply["entries"][: size - writer.size])
+        progress(writer.size, size)
+    writer.publish(signed)
+    client.close()
+    return True
+
+
+def _progress(what: str = "verifying") -> Progress:
+    """Return what reports progress, on a terminal only."""
+    if not sys.stderr.isatty():
+        return lambda _done, _total: None
+
+    def report(done: int, total: int) -> None:
+        click.echo(f"\r{what}: {done} of {total} entries", err=True, nl=done >= total)
+
+    return report
+
+
+def _show(found: EvidenceReport, pinned: str | None, *, own: bool) -> None:
+    structure = found.structure
+    fields: dict[str, object] = {
+        "verdict": found.verdict.name,
+        "log": structure.origin,
+        "entries": f"{structure.size}, {structure.checkpoint_size} of them under a signed checkpoint",
+        "root": structure.root,
+        "key": pinned or "none was given: whoever rewrites the log can name another in it",
+        "checked": ", ".join(f"{count} {name}" for name, count in found.checked.items() if count),
+    }
+    if pinned is not None and own:
+        fields["note"] = f"the key is from {VKEY_FILE} beside the ledger; give yours with --key"
+    listed: list[tuple[str, int | None, str]] = [
+        (each.code, each.seq, each.message) for each in structure.findings
+    ]
+    listed += [(each.code, each.seq, each.message) for each in found.findings]
+    if listed:
+        fields["findings"] = "\n".join(
+            f"{code}{'' if seq is None else f' at entry {seq}'}: {message}" for code, seq, message in listed
+        )
+    show_fields(fields)
