@@ -83,7 +83,7 @@ class CertificateRecord:
             return "pending"
         if self.outcome != "issued":
             return "failed"
-        if self.revoked_ms is not None and self.revoked_ms <= now_s * 1000:
+        if self.revoked_ms is not None and self.revoked_ms // 1000 <= now_s:
             return "revoked"
         return "active" if now_s < self.valid_before else "expired"
 
