@@ -210,31 +210,39 @@ class Service:
     def pids(self, part: str) -> list[int]:
         """Return the processes of a part: the web tier has its workers too."""
         found = subprocess.run(
-            ["pgrep", "-f", f"--data {self.data} serve {part}$"], capture_output=True, text=True, check=False
+            ["pgrep", "-f", "--", f"--data {self.data} serve {part}$"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return [int(pid) for pid in found.stdout.split()]
 
     def kill(self, part: str) -> None:
-        """Kill the main process of a part with SIGKILL."""
-        os.kill(self.pids(part)[0], signal.SIGKILL)
+        """Kill the main process of a part with SIGKILL; wait for it first, if it is about to come back."""
+        deadline = time.monotonic() + _DEADLINE_S
+        while not (pids := self.pids(part)):
+            assert time.monotonic() < deadline, f"{part} does not run:\n{self.log}"
+            time.sleep(0.02)
+        os.kill(pids[0], signal.SIGKILL)
 
     @contextmanager
     def running(self, **environment: str) -> Iterator[Service]:
         """Run `chancery serve`; stop it cleanly at the end, unless the test has ended it."""
         with (self.scratch / "serve.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            process = subprocess.Popen(
                 [CHANCERY, "--data", self.data, "serve"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment},
             )
+        self.process = process
         try:
             self.await_ready()
             yield self
         finally:
-            self.process.terminate()
-            self.process.wait(60)
+            process.terminate()
+            process.wait(60)
             self.process = None
 
     def issue(self, body: Mapping[str, Any], as_: str = "alice", kind: str = "user") -> list[dict[str, Any]]:
