@@ -139,7 +139,7 @@ def test_second_serve_is_refused_and_the_first_goes_on(service: Service) -> None
     done = service.cli("serve", check=False)
     assert done.returncode == 1
     assert "runs on" in done.stderr
-    command = [CHANCERY, "--data", service.data, "serve", "authority"]
+    command = [CHANCERY, "--data", str(service.data), "serve", "authority"]
     alone = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert alone.returncode == 4
     assert "another process has this ledger open" in alone.stderr
