@@ -10,6 +10,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import gunicorn.app.base
@@ -73,10 +74,13 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
         return build_app(self._config)
 
     def _serve_health(self, _worker: object) -> None:
+        import gevent  # noqa: PLC0415 - in the worker only: the master must not have a hub to fork
         from gevent.pywsgi import WSGIServer  # noqa: PLC0415
 
         from appliance.web.build import build_health  # noqa: PLC0415
 
+        # What the hub would print on standard error, past all logging.
+        gevent.get_hub().print_exception = _log_failure  # type: ignore[method-assign, assignment]
         WSGIServer(self._health, build_health(self._config), log=None, error_log=None).start()
 
 
@@ -104,6 +108,19 @@ class _Logger:
             return lambda *_args, **_kwargs: None
         found: Callable[..., None] = getattr(self._log, name)
         return found
+
+
+def _log_failure(
+    _context: object,
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """Log what ended a greenlet. A handshake that fails is the client's affair, and anyone can cause one."""
+    if issubclass(kind, OSError):  # ssl.SSLError is one
+        log.info("a connection failed before there was a request: %s", error)
+    else:
+        log.error("a greenlet failed", exc_info=(kind, error, trace))
 
 
 def _make_ssl_context(_config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
