@@ -166,9 +166,13 @@ class Evidence:
             self.findings.add(
                 Code.WRONG_OUTCOME, entry.seq, f"issued although entry {seq} was revoked before"
             )
-        if intent is not None:  # else it was not worth a signature, as was found before
+        if intent is None:
+            return  # what is wrong with it was found before
+        try:
             check_signature(*intent, entry.data)
-            self.checked["CA signatures"] += 1
+        except SshFormatError as error:
+            self.findings.add(Code.BAD_CA_SIGNATURE, entry.seq, f"the CA's signature: {error}")
+        self.checked["CA signatures"] += 1
 
     def _check_unfulfilled(self, entry: Entry) -> None:
         self._open.pop(self._close(entry))

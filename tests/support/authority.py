@@ -117,8 +117,16 @@ def seed_entries() -> Iterator[tuple[str, dict[str, object]]]:
     yield "policy.applied", {"files": files, "evaluator": 1, **order(command)}
     for name, key in CA_NAMES.items():
         kind = name.removesuffix("s")
+        algorithm = "ecdsa-p256" if key == "nistp256" else key
         ordered = order(
-            {"verb": "ca.create", "name": name, "type": kind, "algorithm": key, "phase": "signing"}
+            {
+                "verb": "ca.create",
+                "name": name,
+                "type": kind,
+                "algorithm": algorithm,
+                "customer": "acme",
+                "phase": "signing",
+            }
         )
         for phase in ("created", "trusted", "signing"):
             data = {
@@ -136,7 +144,7 @@ def seed_entries() -> Iterator[tuple[str, dict[str, object]]]:
         "names": ["web-1.acme.example"],
         "labels": labels,
     }
-    yield "host.registered", host | order({"verb": "host.add", **host})
+    yield "host.registered", host | order({"verb": "host.add", **host}, policy=2)
 
 
 @dataclass(slots=True)
