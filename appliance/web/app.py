@@ -5,17 +5,27 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Final
 
 from flask import Flask, Response, g, jsonify, render_template, request
-from flask_openapi3 import Info, OpenAPI
+from flask_openapi3 import OpenAPI
 from pydantic import ValidationError
 
 from appliance.errors import Refusal, malformed
 from appliance.requests import explain
 from appliance.web.authentication import Authenticator
+from appliance.web.description import (
+    INFO,
+    SECURITY,
+    complete_description,
+    list_operations,
+    query_parameters,
+)
 from appliance.web.jsonbody import StrictRequest
 from appliance.web.metrics import Metrics
+from appliance.web.models import Problem
 from appliance.web.problems import PROBLEMS, handle_problems, render_problem
 from appliance.web.services import Services
 from appliance.web.views import access, cas, certificates, credentials, hosts, ledger, policy, revocations
@@ -27,15 +37,8 @@ _VIEWS: Final = (certificates, revocations, cas, hosts, credentials, access, pol
 _ANONYMOUS: Final = frozenset(
     {"cas.list_", "cas.public_key", "ledger.checkpoint", "openapi", "docs", "problem", "static"}
 )
-_INFO: Final = Info(
-    title="Chancery",
-    version="1",
-    description="An SSH certificate authority that does not sign off the record.",
-)
-_SECURITY: Final[dict[str, Any]] = {
-    "credential": {"type": "http", "scheme": "bearer", "description": "an API credential, chancery1.…"},
-    "certificate": {"type": "mutualTLS", "description": "a client certificate"},
-}
+# Of a name that the requester made up.
+_MAX_QUOTED: Final = 100
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
@@ -49,36 +52,43 @@ def create_app(services: Services, authenticator: Authenticator, metrics: Metric
     """Put the application together."""
     app = OpenAPI(
         __name__,
-        info=_INFO,
-        security_schemes=_SECURITY,
+        info=INFO,
+        security_schemes=SECURITY,
         validation_error_callback=_refuse_invalid,
+        validation_error_model=Problem,
         doc_ui=False,
         template_folder="templates",
         static_folder="static",
     )
     app.request_class = StrictRequest
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # a redirect would be an answer that is no problem, and of no use
     app.json.sort_keys = False  # type: ignore[attr-defined, unused-ignore]
     for view in _VIEWS:
         app.register_api(view.build(services))
     _add_documents(app)
     handle_problems(app)
-    _surround(app, authenticator, metrics)
+    _surround(app, authenticator, metrics, query_parameters(app))
     return app
 
 
-def _surround(app: Flask, authenticator: Authenticator, metrics: Metrics) -> None:
+def _surround(
+    app: Flask, authenticator: Authenticator, metrics: Metrics, parameters: Mapping[str, frozenset[str]]
+) -> None:
     @app.before_request
     def begin() -> None:
         g.began = time.perf_counter()
         g.request_id = uuid.uuid4()
         g.identity = None
-        if request.endpoint is None or request.endpoint in _ANONYMOUS:
+        if request.endpoint is None:
             return
-        _refuse_unknown_features()
-        g.identity = authenticator.identify(request)
-        if g.identity is None:
-            raise Refusal("unauthenticated", "show a client certificate or `Authorization: Bearer …`")
+        if request.endpoint not in _ANONYMOUS:
+            _refuse_unknown_features()
+            g.identity = authenticator.identify(request)
+            if g.identity is None:
+                raise Refusal("unauthenticated", "show a client certificate or `Authorization: Bearer …`")
+        _refuse_unknown_parameters(parameters.get(request.endpoint, frozenset()))
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -86,11 +96,13 @@ def _surround(app: Flask, authenticator: Authenticator, metrics: Metrics) -> Non
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers["X-Request-Id"] = str(g.request_id)
-        route = request.url_rule.rule if request.url_rule is not None else "none"
-        metrics.count(request.method, route, response.status_code, getattr(g, "slug", ""), took_s)
+        # What no route takes is counted as one: anyone can send methods and paths without end.
+        known = request.url_rule
+        method, route = ("none", "none") if known is None else (request.method, known.rule)
+        metrics.count(method, route, response.status_code, getattr(g, "slug", ""), took_s)
         log.info(
             "%s %s %d %.1f ms",
-            request.method,
+            method,
             route,
             response.status_code,
             took_s * 1000,
@@ -105,33 +117,37 @@ def _refuse_unknown_features() -> None:
         raise malformed("Idempotency-Key", "this version does not remember keys; send requests without one")
 
 
+def _refuse_unknown_parameters(known: frozenset[str]) -> None:
+    """Refuse a query that asks for what the route does not have, or says a thing twice."""
+    for name, values in request.args.lists():
+        if name not in known:
+            raise malformed(name[:_MAX_QUOTED], "unknown parameter; what is not known is refused")
+        if len(values) > 1:
+            raise malformed(name, "is there twice")
+
+
 def _refuse_invalid(error: ValidationError) -> Response:
     """Answer a body, query or path that is not what its model says; names the field."""
     first = error.errors(include_url=False)[0]
-    field = ".".join(map(str, first["loc"])) or "body"
+    field = ".".join(map(str, first["loc"]))[:_MAX_QUOTED] or "body"
     return render_problem(malformed(field, explain(first)))
 
 
 def _add_documents(app: OpenAPI) -> None:
+    api = complete_description(app, _ANONYMOUS)
+
     @app.route("/v1/openapi.json", endpoint="openapi")
     def openapi() -> Response:
-        return jsonify(app.api_doc)
+        return jsonify(api)
 
     @app.route("/docs", endpoint="docs")
     def docs() -> str:
-        return render_template("docs.html", api=app.api_doc, operations=_list_operations(app.api_doc))
+        return render_template("docs.html", api=api, operations=list_operations(api))
 
     @app.route("/problems/<slug>", endpoint="problem")
-    def problem(slug: str) -> str:
+    def problem(slug: str) -> Response | str:
         if slug not in PROBLEMS:
             raise Refusal("not-found", f"there is no problem type {slug[:60]!r}")
+        if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+            return jsonify(type=f"/problems/{slug}", **asdict(PROBLEMS[slug]))
         return render_template("problem.html", slug=slug, problem=PROBLEMS[slug])
-
-
-def _list_operations(api: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every operation of the description, in its order, for the page."""
-    return [
-        {"method": method.upper(), "path": path, **operation}
-        for path, methods in api["paths"].items()
-        for method, operation in methods.items()
-    ]

@@ -66,7 +66,7 @@ class Authenticator:
         names = [
             value for part in certificate.get("subject", ()) for kind, value in part if kind == "commonName"
         ]
-        subjects = spiffe or names
+        subjects = uris if spiffe else names  # an SVID has one URI and no other (SPIFFE X509-SVID §2)
         if len(subjects) != 1 or not is_subject(subjects[0]) or (not spiffe and "://" in subjects[0]):
             log.info("refused: a client certificate with no single spiffe:// URI or common name")
             raise _refused()

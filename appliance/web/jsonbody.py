@@ -10,6 +10,7 @@ import json
 from typing import Any, Final, NoReturn
 
 from flask import Request
+from gunicorn.http.errors import ParseException
 
 from appliance.errors import Refusal, malformed
 
@@ -28,11 +29,21 @@ class StrictRequest(Request):
         """Return the body's object.
 
         Raises:
-            Refusal: ``unsupported-media-type`` or ``malformed-request``.
+            Refusal: ``unsupported-media-type``, ``too-large`` or ``malformed-request``.
         """
         if self.mimetype != _MEDIA_TYPE:
             raise Refusal("unsupported-media-type", f"got {self.mimetype[:80]!r}, expected {_MEDIA_TYPE}")
-        return parse_object(self.get_data(cache=False))
+        return parse_object(self._read())
+
+    def _read(self) -> bytes:
+        try:
+            raw = self.get_data(cache=False)
+        except ParseException as error:  # gunicorn reads chunks only when they are asked for
+            raise malformed("body", "its chunks are not as RFC 9112 §7.1 has them") from error
+        # Werkzeug ends a body without a length at the limit as if it were whole: what follows would be lost.
+        if self.content_length is None and len(raw) >= MAX_BODY:
+            raise Refusal("too-large", f"the body is longer than {MAX_BODY} bytes")
+        return raw
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from appliance.authority.orders import OrderBody
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
 from appliance.moments import parse_moment_ms
 from appliance.policy.names import check_host_name, check_name
+from appliance.web.problems import PROBLEMS
 
 
 def _check_moment(text: str) -> str:
@@ -174,3 +175,17 @@ class IssuedCertificates(BaseModel):
     """One certificate, or several where constraints differ."""
 
     certificates: list[Issued]
+
+
+class Problem(BaseModel):
+    """What every error is (RFC 9457). Further members say more, such as `policy` or `ledger_size`."""
+
+    type: Annotated[str, Field(json_schema_extra={"enum": [f"/problems/{slug}" for slug in PROBLEMS]})]
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="what happened, and what was expected")]
+    instance: Annotated[str, Field(description="the request, as the log names it")]
+    field: Annotated[str | None, Field(default=None, description="the field that is wrong")]
+    rule: Annotated[str | None, Field(default=None, description="the rule that refused")]
+    allowed: Annotated[list[str] | None, Field(default=None, description="what your grants would allow")]
+    retry_after_s: Annotated[int | None, Field(default=None, description="as Retry-After says")]

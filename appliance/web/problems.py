@@ -10,7 +10,9 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
+from uuid import UUID
 
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
@@ -73,21 +75,38 @@ _SLUG_OF_STATUS: Final = {
 def render_problem(refusal: Refusal) -> Response:
     """Render a refusal."""
     problem = PROBLEMS[refusal.slug]
-    body: dict[str, Any] = {
-        "type": f"/problems/{refusal.slug}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": refusal.detail,
-        "instance": f"urn:uuid:{g.request_id}",
-        **refusal.members,
-    }
-    response = Response(json.dumps(body, ensure_ascii=False), problem.status, mimetype=MEDIA_TYPE)
+    response = Response(_format(refusal, g.request_id), problem.status, mimetype=MEDIA_TYPE)
     if (seconds := refusal.members.get("retry_after_s")) is not None:
         response.headers["Retry-After"] = str(seconds)
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="chancery"'
     g.slug = refusal.slug
     return response
+
+
+def format_bare_reply(refusal: Refusal, instance: UUID) -> bytes:
+    """Format a refusal as a whole HTTP reply, for bytes that never became a request."""
+    body = _format(refusal, instance)
+    status = HTTPStatus(PROBLEMS[refusal.slug].status)
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nCache-Control: no-store\r\n"
+        f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+def _format(refusal: Refusal, instance: UUID) -> bytes:
+    problem = PROBLEMS[refusal.slug]
+    body: dict[str, Any] = {
+        "type": f"/problems/{refusal.slug}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": refusal.detail,
+        "instance": f"urn:uuid:{instance}",
+        **refusal.members,
+    }
+    # In ASCII: a detail may quote what the requester sent, and no byte of that can spoil the reply.
+    return json.dumps(body).encode("ascii")
 
 
 def handle_problems(app: Flask) -> None:

@@ -40,7 +40,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
         settings: dict[str, Any] = {
             "bind": config.service.listen,
             "workers": config.service.workers,
-            "worker_class": "gevent",
+            "worker_class": "appliance.web.worker.Worker",
             "worker_connections": 1_000,
             "backlog": 512,
             "timeout": 60,
@@ -53,6 +53,8 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
             "limit_request_fields": 50,
             "limit_request_field_size": 8_190,
             "control_socket_disable": True,
+            # No proxy is trusted: from loopback, gunicorn would let headers name the scheme and the path.
+            "forwarded_allow_ips": "",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: PTH112, S108
             "proc_name": "chancery-web",
             "post_fork": _die_with_master,

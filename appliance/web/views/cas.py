@@ -7,6 +7,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.errors import Refusal
 from appliance.index.render import format_trusted_keys, render_ca_key
+from appliance.web.caching import keepable
 from appliance.web.models import CaPath, PublicKeyQuery
 from appliance.web.services import Services
 
@@ -32,8 +33,6 @@ def build(services: Services) -> APIBlueprint:
         if not keys:
             raise Refusal("not-found", f"there is no CA {path.ca}")
         text = format_trusted_keys(keys, pattern=query.pattern if query.known_hosts else None)
-        response = Response(text, mimetype="text/plain")
-        response.add_etag()
-        return response
+        return keepable(text, "text/plain", scope="public")
 
     return api

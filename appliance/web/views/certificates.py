@@ -21,6 +21,7 @@ from appliance.web.models import (
     InspectBody,
     IssuedCertificates,
     SerialPath,
+    Sized,
 )
 from appliance.web.services import Services, may, requester, require
 
@@ -53,8 +54,9 @@ def build(services: Services) -> APIBlueprint:
         return jsonify(certificates=found, cursor=page.cursor, ledger_size=page.size)
 
     @api.get("/<serial>", summary="All that is on record of a certificate")
-    def show(path: SerialPath) -> Response:
+    def show(path: SerialPath, query: Sized) -> Response:
         """By serial: request, identity, grants, certificate, revocation, and where its proof is."""
+        services.await_size(query.min_size)
         with services.index.snapshot() as snapshot:
             record = visible_certificate(snapshot, path.serial)
             size = snapshot.size

@@ -6,7 +6,7 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.index.render import render_credential
-from appliance.web.models import CredentialPath, OrderRequest, ReasonBody
+from appliance.web.models import CredentialPath, OrderRequest, ReasonBody, Sized
 from appliance.web.services import Services, require
 
 _TAG = Tag(name="credentials", description="API credentials.")
@@ -17,8 +17,9 @@ def build(services: Services) -> APIBlueprint:
     api = APIBlueprint("credentials", __name__, url_prefix="/v1/credentials", abp_tags=[_TAG])
 
     @api.get("", summary="All API credentials")
-    def list_() -> Response:
+    def list_(query: Sized) -> Response:
         """Newest first; for operators and admins."""
+        services.await_size(query.min_size)
         with services.index.snapshot() as snapshot:
             require(snapshot, "credential.revoke")
             now_s = services.now_ms() // 1000

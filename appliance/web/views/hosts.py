@@ -27,8 +27,9 @@ def build(services: Services) -> APIBlueprint:
             return jsonify(hosts=hosts, ledger_size=snapshot.size)
 
     @api.get("/<name>", summary="One host")
-    def show(path: HostPath) -> Response:
+    def show(path: HostPath, query: Sized) -> Response:
         """By name."""
+        services.await_size(query.min_size)
         with services.index.snapshot() as snapshot:
             require(snapshot, "host.read")
             host = snapshot.host(path.name)

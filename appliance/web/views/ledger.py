@@ -9,6 +9,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.errors import Refusal, malformed
 from appliance.index.prove import prove
+from appliance.web.caching import keepable
 from appliance.web.models import ConsistencyQuery, EntriesQuery, SerialPath, TilePath
 from appliance.web.services import Services, require
 from appliance.web.views.certificates import visible_certificate
@@ -25,9 +26,7 @@ def build(services: Services) -> APIBlueprint:
     @api.get("/checkpoint", summary="The newest checkpoint")
     def checkpoint() -> Response:
         """Signed by the ledger key (c2sp.org/tlog-checkpoint)."""
-        response = Response(services.tiles.checkpoint(), mimetype="text/plain")
-        response.add_etag()
-        return response
+        return keepable(services.tiles.checkpoint(), "text/plain", scope="public")
 
     @api.get("/proof/<serial>", summary="The proof of a certificate")
     def proof(path: SerialPath) -> Response:
@@ -68,8 +67,6 @@ def build(services: Services) -> APIBlueprint:
             content = services.tiles.read_tile(f"tile/{path.path}")
         except TilesDamaged as error:
             raise Refusal("not-found", f"there is no tile {path.path}") from error
-        response = Response(content, mimetype="application/octet-stream")
-        response.add_etag()
-        return response
+        return keepable(content, "application/octet-stream", scope="private")
 
     return api
