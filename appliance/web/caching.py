@@ -13,4 +13,5 @@ def keepable(content: str | bytes, media_type: str, *, scope: str) -> Response:
     response = Response(content, mimetype=media_type)
     response.headers["Cache-Control"] = f"{scope}, no-cache"
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,186 @@
+"""Decisions: default deny, one grant for each principal, and nothing that is taken away gives anyone more."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.durations import format_duration, parse_duration
+from appliance.identity.identity import Identity
+from appliance.networks import intersect_networks, parse_networks
+from appliance.policy.document import Customer, FiledGrant, Grant, Group, HostGroup, Policy, Who
+from appliance.policy.evaluate import Denial, Host, Profile, covers, evaluate_user
+from appliance.requests import UserRequest
+from support.ssh_examples import public_key
+
+NOW_S = 1_764_000_000
+MAX_TTL_S = 31 * 86_400
+KEY = public_key("ed25519", 1)
+GROUPS = ("web", "db", "app")
+LOGINS = ("root", "deploy", "postgres")
+PEOPLE = ("mtls:alice", "mtls:bob")
+SOURCES = (("10.0.0.0/8",), ("10.1.0.0/16", "192.0.2.0/24"), ("192.0.2.0/25",))
+PERMITS = ("pty", "port-forwarding")
+HOSTS = {
+    name: Host(name=name, customer="acme", names=(name,), labels=(("role", name),), seq=1) for name in GROUPS
+}
+
+
+def some(values: tuple[str, ...], *, least: int = 1) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(st.sampled_from(values), min_size=least, unique=True).map(tuple)
+
+
+grants = st.fixed_dictionaries(
+    {
+        "who": st.builds(Who, users=some(PEOPLE, least=0), groups=some(("staff",), least=0)),
+        "on": some(GROUPS),
+        "as": some(LOGINS),
+        "ttl": st.sampled_from(["60s", "1h", "8h"]),
+        "source": st.none() | st.sampled_from([list(source) for source in SOURCES]),
+        "force_command": st.none() | st.just("true"),
+        "permit": some(PERMITS, least=0),
+    }
+)
+
+
+def build_grant(number: int, fields: dict[str, Any]) -> FiledGrant:
+    present = {name: value for name, value in fields.items() if value is not None}
+    return FiledGrant(file="policy.toml", grant=Grant(name=f"g{number}", **present))
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    drawn = draw(st.lists(grants, max_size=5))
+    return Policy(
+        customers={"acme": Customer(name="acme", user_ca="users", host_ca="hosts")},
+        host_groups={name: HostGroup(name=name, customer="acme", match={"role": name}) for name in GROUPS},
+        groups={"staff": Group(name="staff", members=draw(some(PEOPLE)))},
+        grants=tuple(build_grant(number, fields) for number, fields in enumerate(drawn)),
+    )
+
+
+requests = st.builds(
+    UserRequest,
+    public_key=st.just(KEY),
+    hosts=some(GROUPS, least=0),
+    host_groups=some(GROUPS, least=0),
+    logins=some(LOGINS, least=0),
+    ttl_s=st.none() | st.sampled_from([30, 600, 86_400]),
+    source=st.none() | st.sampled_from(SOURCES),
+    permit=st.none() | some(PERMITS, least=0),
+)
+
+
+def decide(policy: Policy, request: UserRequest, subject: str = "alice") -> tuple[Profile, ...]:
+    identity = Identity(provider="mtls", subject=subject, kind="user", authenticated_ms=0)
+    outcome = evaluate_user(policy, HOSTS, identity, request, now_s=NOW_S, max_ttl_s=MAX_TTL_S)
+    return () if isinstance(outcome, Denial) else outcome
+
+
+def is_within(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> bool:
+    if other is None:
+        return True
+    if one is None:
+        return False
+    wider = [ipaddress.ip_network(block) for block in other]
+    return all(any(ipaddress.ip_network(block).subnet_of(w) for w in wider) for block in one)  # type: ignore[arg-type]
+
+
+def allows_no_more(tight: tuple[Profile, ...], loose: tuple[Profile, ...]) -> bool:
+    """Say whether every principal of one lasts no longer than the other's longest."""
+    longest: dict[str, int] = {}
+    for profile in loose:
+        for principal in profile.principals:
+            longest[principal] = max(longest.get(principal, 0), profile.valid_before)
+    return all(
+        principal in longest and profile.valid_before <= longest[principal]
+        for profile in tight
+        for principal in profile.principals
+    )
+
+
+@given(policies(), requests)
+def test_each_principal_rests_on_one_grant_that_covers_it_with_all_its_constraints(
+    policy: Policy, request: UserRequest
+) -> None:
+    identity = Identity(provider="mtls", subject="alice", kind="user", authenticated_ms=0)
+    seen: set[str] = set()
+    for profile in decide(policy, request):
+        assert not seen & set(profile.principals)
+        seen |= set(profile.principals)
+        for principal in profile.principals:
+            login, _, group = principal.partition("@")
+            assert not request.logins or login in request.logins
+            bases = [
+                filed.grant
+                for filed in profile.grants
+                if covers(policy, filed.grant, identity)
+                and login in filed.grant.logins
+                and group in filed.grant.on
+                and filed.grant.force_command == profile.force_command
+                and is_within(profile.source, filed.grant.source)
+                and profile.valid_before <= NOW_S + filed.grant.ttl_s
+                and {name.removeprefix("permit-") for name in profile.extensions} <= set(filed.grant.permit)
+            ]
+            assert bases, (profile, principal)
+
+
+@given(policies(), requests, st.integers(0, 4))
+def test_policy_without_a_grant_gives_nobody_more(policy: Policy, request: UserRequest, number: int) -> None:
+    fewer = replace(policy, grants=policy.grants[:number] + policy.grants[number + 1 :])
+    assert allows_no_more(decide(fewer, request), decide(policy, request))
+
+
+@given(policies(), requests)
+def test_group_without_a_member_gives_nobody_more(policy: Policy, request: UserRequest) -> None:
+    empty = replace(policy, groups={"staff": Group(name="staff", members=("mtls:nobody",))})
+    assert allows_no_more(decide(empty, request), decide(policy, request))
+
+
+@given(policies(), requests)
+def test_request_that_narrows_gets_no_more_than_one_that_does_not(
+    policy: Policy, request: UserRequest
+) -> None:
+    everything = decide(policy, UserRequest(public_key=KEY))
+    for profile in decide(policy, request):
+        assert is_within(profile.source, request.source)
+        if request.ttl_s is not None:
+            assert profile.valid_before <= NOW_S + request.ttl_s
+    assert allows_no_more(decide(policy, request), everything)
+
+
+@given(policies(), requests)
+def test_whoever_is_in_no_grant_gets_nothing(policy: Policy, request: UserRequest) -> None:
+    assert decide(policy, request, "mallory") == ()
+
+
+blocks = st.builds(
+    lambda address, length: str(ipaddress.ip_network((address << 24, length), strict=False)),
+    st.integers(0, 255),
+    st.integers(1, 8),
+)
+sets = st.lists(blocks, min_size=1, max_size=4)
+
+
+@given(sets, sets)
+@settings(max_examples=200)
+def test_intersection_of_sources_is_what_both_hold(left: list[str], right: list[str]) -> None:
+    one, other = parse_networks(left), parse_networks(right)
+    common = intersect_networks(one, other)
+    assert parse_networks(one) == one
+
+    def holds(networks: tuple[str, ...], octet: int) -> bool:
+        address = ipaddress.ip_address((octet << 24) + 77)
+        return any(address in ipaddress.ip_network(block) for block in networks)
+
+    for octet in range(256):
+        assert holds(common, octet) == (holds(one, octet) and holds(other, octet))
+
+
+@given(st.integers(1, 10**8))
+def test_duration_is_parsed_as_it_was_formatted(seconds: int) -> None:
+    assert parse_duration(format_duration(seconds)) == seconds

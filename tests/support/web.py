@@ -1,0 +1,64 @@
+"""The web application without processes: no index and no authority behind it, or one that refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Flask, Request
+from flask.testing import FlaskClient
+
+from appliance.authority.client import AuthorityClient
+from appliance.errors import Refusal
+from appliance.identity.identity import Identity
+from appliance.index.queries import Index
+from appliance.web.app import create_app
+from appliance.web.authentication import Authenticator
+from appliance.web.metrics import Metrics
+from appliance.web.services import Services
+from audit.tiles import TileReader
+from support.authority import NOW_MS, identity
+
+NOWHERE: Final = Path("/nonexistent")
+ALICE: Final = "Alice"
+
+
+class Scripted(AuthorityClient):
+    """An authority that does to each call what the test says: raise it, or return it."""
+
+    def __init__(self, outcome: object) -> None:
+        super().__init__(NOWHERE)
+        self._outcome = outcome
+        self.calls: list[tuple[str, dict[str, object]]] = []
+
+    def call(self, op: str, *, timeout_s: float = 30, **args: object) -> Any:
+        self.calls.append((op, args))
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+
+class Named(Authenticator):
+    """Believes who says in a header that he is alice."""
+
+    def __init__(self) -> None:
+        super().__init__(Index(NOWHERE), now_ms=lambda: NOW_MS)
+
+    def identify(self, request: Request) -> Identity | None:
+        return identity() if request.headers.get("From") == ALICE else None
+
+
+def make_app(outcome: object = None) -> tuple[Flask, Scripted]:
+    """Return an application and the authority behind it."""
+    authority = Scripted(Refusal("internal", "not scripted") if outcome is None else outcome)
+    services = Services(
+        authority=authority, index=Index(NOWHERE), tiles=TileReader(NOWHERE), now_ms=lambda: NOW_MS
+    )
+    return create_app(services, Named(), Metrics()), authority
+
+
+def make_client(outcome: object = None) -> FlaskClient:
+    """Return a client whose requests are alice's."""
+    client = make_app(outcome)[0].test_client()
+    client.environ_base["HTTP_FROM"] = ALICE
+    return client
