@@ -86,9 +86,11 @@ def _read(path: Path, *, group_read: bool) -> Pin:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise PinRefused(f"PIN file {path}: {error.strerror}") from error
-    with os.fdopen(fd, "rb") as file:
+    try:
         _check_file(path, os.fstat(fd), group_read=group_read)
-        content = file.read(MAX_PIN + 2)
+        content = os.read(fd, MAX_PIN + 2)
+    finally:
+        os.close(fd)
     try:
         return Pin(content.removesuffix(b"\n").decode("utf-8"))
     except UnicodeDecodeError:  # whose text quotes the bytes, hence no cause

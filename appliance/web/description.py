@@ -26,7 +26,7 @@ _INVALID: Final = "422"  # what flask-openapi3 thinks that a body which is not v
 
 
 def complete_description(app: OpenAPI, anonymous: Collection[str]) -> dict[str, Any]:
-    """Return the description of an application that has its routes; ``anonymous`` endpoints are for anyone."""
+    """Return an application's description, once it has its routes; ``anonymous`` are endpoints for anyone."""
     api: dict[str, Any] = app.api_doc
     api["security"] = [{name: []} for name in SECURITY]
     api["components"]["responses"] = {

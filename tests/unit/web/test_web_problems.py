@@ -9,12 +9,13 @@ import pytest
 from gunicorn.http.errors import InvalidChunkSize, InvalidRequestLine, LimitRequestHeaders, LimitRequestLine
 
 from appliance.errors import SLUGS, Refusal
+from appliance.ssh.keys import format_public_key_line
 from appliance.web.problems import PROBLEMS, format_bare_reply
 from appliance.web.worker import refuse
-from support.ssh_examples import public_key_line
+from support.ssh_examples import public_key
 from support.web import make_app, make_client
 
-BODY = {"public_key": public_key_line("ed25519")}
+BODY = {"public_key": format_public_key_line(public_key("ed25519"))}
 USER = "/v1/certificates/user"
 STATUSES = {
     "malformed-request": 400,
