@@ -1,0 +1,63 @@
+"""The configuration: unknown settings are refused, and the environment stands above the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import load_config
+from appliance.errors import ConfigError
+
+GOOD = '[token]\nmodule = "/usr/lib/softhsm/libsofthsm2.so"\nlabel = "chancery"\n'
+
+
+def load(directory: Path, text: str, **environment: str) -> object:
+    (directory / "chancery.toml").write_text(text)
+    return load_config(directory, environment)
+
+
+def test_defaults_are_those_of_a_single_machine(tmp_path: Path) -> None:
+    config = load_config(tmp_path, {}) if load(tmp_path, GOOD) else None
+    assert config is not None
+    assert config.service.listen == "127.0.0.1:8443"
+    assert config.ledger == tmp_path / "ledger.db"
+    assert config.path(config.tls.key) == tmp_path / "tls" / "server.key"
+    assert config.path(Path("/etc/x")) == Path("/etc/x")
+    assert config.users is None
+
+
+def test_environment_stands_above_the_file(tmp_path: Path) -> None:
+    load(tmp_path, GOOD)
+    config = load_config(
+        tmp_path, {"CHANCERY_SERVICE_WORKERS": "7", "CHANCERY_TOKEN_LABEL": "other", "HOME": "/"}
+    )
+    assert (config.service.workers, config.token.label) == (7, "other")
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "said"),
+    [
+        ("", {}, "token: Field required"),
+        ("not toml", {}, "not TOML"),
+        (GOOD + "colour = 'red'", {}, "token.colour: unknown key"),
+        (GOOD + "[serivce]\nworkers = 1", {}, "serivce: unknown key"),
+        (GOOD + "[service]\nworkers = 0", {}, "service.workers"),
+        (GOOD + "[service]\nlisten = '8443'", {}, "service.listen: got '8443', expected host:port"),
+        (GOOD + "pin = '1234'", {}, "token.pin: got '1234', expected file:PATH"),
+        (GOOD, {"CHANCERY_SERVICE_LISTEN": "nowhere"}, "service.listen"),
+        (GOOD, {"CHANCERY_LISTEN": "x"}, "CHANCERY_LISTEN is no setting"),
+        (GOOD, {"CHANCERY_SERVICE_COLOUR": "red"}, "service.colour: unknown key"),
+    ],
+)
+def test_what_is_wrong_is_said_with_table_and_key(
+    tmp_path: Path, text: str, environment: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, text, **environment)
+    assert said in str(raised.value)
+
+
+def test_directory_without_a_configuration_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="chancery init"):
+        load_config(tmp_path, {})
