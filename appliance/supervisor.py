@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from appliance.authority.process import EXIT_HOLD, EXIT_IN_USE
+from appliance.authority.process import EXIT_HOLD
 from appliance.config import Config, calling_environment
 from appliance.errors import ChanceryError
 from hsm.pin import Pin, pin_from_prompt
@@ -132,7 +132,8 @@ class Supervisor:
             self._start(child)
 
     def _note_end(self, child: _Child, code: int, now: float) -> None:
-        if child.part == "authority" and code in {EXIT_HOLD, EXIT_IN_USE}:
+        # Not so when the ledger is in use: an authority whose supervisor was killed may still be stopping.
+        if child.part == "authority" and code == EXIT_HOLD:
             log.critical("the authority stays down until an operator acts; reading goes on")
             child.given_up = True
             return
