@@ -57,7 +57,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
             "forwarded_allow_ips": "",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: PTH112, S108
             "proc_name": "chancery-web",
-            "post_fork": _die_with_master,
+            "post_fork": _prepare_worker,
             "post_worker_init": self._serve_health,
             "logger_class": _Logger,
         }
@@ -131,8 +131,13 @@ def _make_ssl_context(_config: object, default: Callable[[], ssl.SSLContext]) ->
     return context
 
 
-def _die_with_master(_server: object, _worker: object) -> None:
-    """Leave no worker behind when the master is killed: it would go on serving at a port that is taken."""
+def _prepare_worker(_server: object, _worker: object) -> None:
+    """Have the worker end when it is told to, and with its master.
+
+    Until it sets handlers of its own, it has the master's, and a SIGTERM would be lost on it: the master
+    would wait out the whole grace. A master that is killed must not leave workers at a port that it needs.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

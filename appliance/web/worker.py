@@ -1,4 +1,8 @@
-"""Gunicorn's gevent worker, with problems in the place of its own HTML for what is no HTTP request."""
+"""Gunicorn's gevent worker, with two habits changed.
+
+What is no HTTP request is answered with a problem in the place of gunicorn's own HTML. And a stop does not
+wait for connections that are open and idle, as clients keep them: only for requests.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,13 @@ import contextlib
 import logging
 import ssl
 import uuid
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
 
+import gevent
+from greenlet import greenlet
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
@@ -17,9 +26,37 @@ from appliance.web.problems import format_bare_reply
 
 log = logging.getLogger(__name__)
 
+# For who connected while the worker was about to end.
+_LAST_WAIT_S: Final = 1.0
+
 
 class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
     """Answers what gunicorn's parser refuses as the application answers all else."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle: dict[greenlet, gevent.Timeout] = {}
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Wait for the next request of a connection."""
+        waiting = gevent.getcurrent()
+        timeout = gevent.Timeout(self.cfg.keepalive if self.alive else _LAST_WAIT_S)
+        self._idle[waiting] = timeout
+        try:
+            with timeout:
+                yield
+        except gevent.Timeout as expired:  # the connection ends without a word
+            if expired is not timeout:
+                raise
+        finally:
+            del self._idle[waiting]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take no more connections, and end once the requests that are there are answered (SIGTERM)."""
+        super().handle_exit(sig, frame)
+        for waiting, timeout in list(self._idle.items()):
+            gevent.kill(waiting, timeout)
 
     def handle_error(self, req: object, client: Any, addr: object, exc: BaseException) -> None:  # noqa: ARG002
         """Answer a connection that gunicorn gives up; it closes it afterwards."""

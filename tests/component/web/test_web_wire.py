@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.client import HTTPResponse
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.ssh.keys import format_public_key_line
-from support.service import Service
+from support.service import CHANCERY, Service, free_port
 from support.ssh_examples import public_key
 
 USER = "/v1/certificates/user"
@@ -60,7 +60,7 @@ def test_chunked_body_is_read_whole(service: Service) -> None:
         reply = HTTPResponse(connection)
         reply.begin()
         assert reply.status == 201
-        assert len(json.loads(reply.read())["certificates"]) == 1
+        assert b"ssh-ed25519-cert-v01@openssh.com" in reply.read()
 
 
 def test_chunked_body_over_the_limit_is_not_cut_off_and_taken_for_whole(service: Service) -> None:
@@ -104,9 +104,11 @@ def test_bytes_that_are_no_request_are_answered_with_a_problem(
 def test_plain_http_on_the_tls_port_is_closed(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as plain:
         plain.sendall(b"GET /v1/cas HTTP/1.1\r\nHost: x\r\n\r\n")
-        received = plain.recv(4_096)
-    assert b"acme-users" not in received
-    assert b"Traceback" not in received
+        try:
+            received = plain.recv(4_096)
+        except ConnectionResetError:
+            received = b""
+    assert received == b""
 
 
 def test_connection_is_kept_over_many_requests_and_a_refusal(service: Service) -> None:
@@ -148,23 +150,25 @@ def test_forwarded_address_is_not_the_one_on_record(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "who", "scope"),
+    ("path", "scope"),
     [
-        ("/v1/ledger/checkpoint", None, "public"),
-        ("/v1/cas/acme-users/public-key", None, "public"),
-        ("/v1/ledger/tile/entries/000.p/1", "dave", "private"),
+        ("/v1/ledger/checkpoint", "public"),
+        ("/v1/cas/acme-users/public-key", "public"),
+        ("/v1/ledger/tile/entries/000.p/{size}", "private"),
     ],
 )
-def test_evidence_is_asked_for_again_with_its_etag(
-    service: Service, path: str, who: str | None, scope: str
-) -> None:
-    for _ in range(5):  # a checkpoint can come between
-        first = service.http("GET", path, as_=who)
-        again = service.http("GET", path, as_=who, headers={"If-None-Match": first.headers["etag"]})
-        if again.status == 304:
-            break
-    assert (again.status, again.body) == (304, b"")
-    assert first.headers["cache-control"] == f"{scope}, no-cache"
+def test_evidence_is_asked_for_again_with_its_etag(service: Service, path: str, scope: str) -> None:
+    status = 0
+    deadline = time.monotonic() + 10
+    while status != 304:  # another checkpoint can come between
+        assert time.monotonic() < deadline
+        size = service.http("GET", "/v1/ledger/checkpoint").body.split(b"\n")[1].decode()
+        first = service.http("GET", path.format(size=size), as_="dave")
+        etag = first.headers.get("etag", "none")
+        again = service.http("GET", path.format(size=size), as_="dave", headers={"If-None-Match": etag})
+        status = again.status
+    assert again.body == b""
+    assert (first.status, first.headers["cache-control"]) == (200, f"{scope}, no-cache")
 
 
 def test_health_is_on_its_own_port_only(service: Service) -> None:
@@ -212,19 +216,63 @@ def test_log_has_a_line_for_each_request_and_nothing_that_was_in_it(service: Ser
         assert secret not in service.log
 
 
-def test_web_tier_that_is_stopped_finishes_what_it_was_asked(service: Service) -> None:
-    with connected(service) as connection:
-        connection.sendall(chunked(service, b"%x\r\n" % len(BODY) + BODY + b"\r\n"))
-        time.sleep(0.2)
-        old = service.pids("web")
-        os.kill(min(old), signal.SIGTERM)
-        time.sleep(0.2)
-        connection.sendall(b"0\r\n\r\n")
-        reply = HTTPResponse(connection)
-        reply.begin()
-        assert reply.status == 201
-    deadline = time.monotonic() + 40
-    while any(Path(f"/proc/{pid}").exists() for pid in old):
-        assert time.monotonic() < deadline, "a worker outlived its master"
-        time.sleep(0.05)
-    service.await_ready()
+@contextmanager
+def another_web_tier(service: Service) -> Iterator[tuple[Service, subprocess.Popen[bytes]]]:
+    """Run a second web tier beside the service's own, which its supervisor would start again."""
+    other = replace(service, port=free_port(), health=free_port())
+    ports = {
+        "CHANCERY_SERVICE_LISTEN": f"127.0.0.1:{other.port}",
+        "CHANCERY_SERVICE_HEALTH": f"127.0.0.1:{other.health}",
+    }
+    command = [CHANCERY, "--data", str(service.data), "serve", "web"]
+    process = subprocess.Popen(command, env=os.environ | ports, stderr=subprocess.PIPE)
+    try:
+        yield other, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_stop_waits_for_requests_and_not_for_idle_connections(service: Service) -> None:
+    request = chunked(service, b"%x\r\n" % len(BODY) + BODY + b"\r\n")
+    with another_web_tier(service) as (other, process):
+        other.await_ready()
+        with connected(other) as idle, connected(other) as busy:
+            idle.sendall(b"GET /v1/cas HTTP/1.1\r\nHost: ca.example.org\r\n\r\n")
+            assert idle.recv(65_536)
+            busy.sendall(request)
+            time.sleep(0.3)
+            process.terminate()
+            time.sleep(0.3)
+            busy.sendall(b"0\r\n\r\n")
+            reply = HTTPResponse(busy)
+            reply.begin()
+            assert reply.status == 201
+            assert process.wait(10) == 0  # gunicorn's grace, and how long it keeps connections, is 30 s
+
+
+@pytest.mark.parametrize("delay_s", [0, 0.02, 0.05, 0.1])
+def test_stop_while_workers_start_is_not_lost_on_them(service: Service, delay_s: float) -> None:
+    with another_web_tier(service) as (_, process):
+        assert process.stderr is not None
+        for line in process.stderr:
+            if b"Booting worker" in line:
+                break
+        time.sleep(delay_s)
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_master_that_is_killed_leaves_no_worker_behind(service: Service) -> None:
+    with another_web_tier(service) as (other, process):
+        other.await_ready()
+        process.kill()
+        process.wait(10)
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", other.port), timeout=5).close()
+            except ConnectionRefusedError:
+                break
+            assert time.monotonic() < deadline, "a worker goes on serving"
+            time.sleep(0.02)

@@ -57,7 +57,7 @@ def authenticator(**changes: Any) -> Authenticator:
 def identify(
     header: str | None = None, certificate: dict[str, Any] | None = None, **changes: Any
 ) -> Identity | None:
-    environ = EnvironBuilder(headers={} if header is None else {"Authorization": header}).get_environ()
+    environ = EnvironBuilder(headers=[] if header is None else [("Authorization", header)]).get_environ()
     environ["REMOTE_ADDR"] = "192.0.2.7"
     environ["gunicorn.socket"] = SimpleNamespace(getpeercert=lambda: certificate)
     return authenticator(**changes).identify(Request(environ))
@@ -65,9 +65,10 @@ def identify(
 
 def peer(*names: str, uris: tuple[str, ...] = (), dns: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return a certificate as `ssl.SSLSocket.getpeercert` has it."""
-    subject = (("organizationName", "acme"),), *((("commonName", name),) for name in names)
+    subject = ((("organizationName", "acme"),), *((("commonName", name),) for name in names))
     alternatives = *(("URI", uri) for uri in uris), *(("DNS", name) for name in dns)
-    return {"subject": subject} | ({"subjectAltName": alternatives} if alternatives else {})
+    certificate: dict[str, Any] = {"subject": subject, "subjectAltName": alternatives}
+    return certificate if alternatives else {"subject": subject}
 
 
 def refused(header: str | None = None, certificate: dict[str, Any] | None = None, **changes: Any) -> str:
