@@ -68,7 +68,15 @@ class IssuedReply:
     leaf_hash: bytes
 
 
-Reply = Callable[[Sequence[IssuedReply] | Refusal], None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What leaves for one request, and the size of the ledger that has all of it on record."""
+
+    certificates: Sequence[IssuedReply]
+    ledger_size: int
+
+
+Reply = Callable[[Release | Refusal], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +220,7 @@ class Attempt:
             for (_, entry), answer in self._pairs()
             if isinstance(answer, Signed)
         ]
-        return Decided(events=events, after=lambda _entries: self._release())
+        return Decided(events=events, after=self._release)
 
     def _pairs(self) -> list[tuple[tuple[Planned, Entry], Signed | Unsigned]]:
         answers = [answer for answer in self._answers if answer is not None]
@@ -234,15 +242,14 @@ class Attempt:
         refusal = _explain_failure(reasons)
         return Decided(events=events, after=lambda _entries: self._reply(refusal))
 
-    def _release(self) -> None:
-        """Step 9: the outcome is durable, the certificates may leave."""
-        self._reply(
-            [
-                _build_reply(planned, entry, answer.signature)
-                for (planned, entry), answer in self._pairs()
-                if isinstance(answer, Signed)
-            ]
-        )
+    def _release(self, outcomes: Sequence[Entry]) -> None:
+        """Step 9: the outcomes are durable, the certificates may leave."""
+        certificates = [
+            _build_reply(planned, entry, answer.signature)
+            for (planned, entry), answer in self._pairs()
+            if isinstance(answer, Signed)
+        ]
+        self._reply(Release(certificates=certificates, ledger_size=outcomes[-1].seq + 1))
 
 
 def _build_reply(planned: Planned, entry: Entry, signature: bytes) -> IssuedReply:

@@ -31,7 +31,7 @@ from appliance.authority.commands import (
     CreateCredential,
     RemoveHost,
 )
-from appliance.authority.issuance import Cycle, IssueCertificates, IssuedReply
+from appliance.authority.issuance import Cycle, IssueCertificates, IssuedReply, Release
 from appliance.authority.orders import MAX_ORDERS, OrderBody
 from appliance.authority.protocol import Request
 from appliance.authority.revocation import RevokeCertificate, RevokeCredential
@@ -122,8 +122,8 @@ class Operations:
     def _issue(
         self, peer: Peer, args: Mapping[str, Any], request: UserRequest | HostRequest, reply: Reply
     ) -> None:
-        def answer(outcome: Sequence[IssuedReply] | Refusal) -> None:
-            reply(outcome if isinstance(outcome, Refusal) else [_certificate(one) for one in outcome])
+        def answer(outcome: Release | Refusal) -> None:
+            reply(outcome if isinstance(outcome, Refusal) else _released(outcome))
 
         identity = self._identity(peer, args)
         self._parts.writer.submit(IssueCertificates(self._parts.cycle, identity, request, answer))
@@ -195,6 +195,11 @@ def local_identity(uid: int, now_ms: int) -> Identity:
 def _context(state: State, at: At) -> dict[str, Any]:
     policy_seq = 0 if state.applied is None else state.applied.seq
     return {"origin": state.origin, "policy": policy_seq, "now_s": at.time_s}
+
+
+def _released(release: Release) -> dict[str, Any]:
+    certificates = [_certificate(issued) for issued in release.certificates]
+    return {"certificates": certificates, "ledger_size": release.ledger_size}
 
 
 def _certificate(issued: IssuedReply) -> dict[str, Any]:

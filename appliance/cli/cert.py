@@ -25,7 +25,7 @@ from appliance.clock import format_rfc3339, now_s
 from appliance.errors import ConfigError, Refusal
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, CertificateFilter, StateName
-from appliance.index.render import render_certificate
+from appliance.index.render import render_certificate, render_release
 from appliance.requests import HostCertificateBody, RevocationBody, UserCertificateBody, check_body
 
 
@@ -89,17 +89,19 @@ def sign(
         if len(wishes) > 1 + ("ttl" in wishes):
             raise click.UsageError("--for-host goes with --ttl and --out only")
         check_body(HostCertificateBody, wishes | {"host": for_host})
-        certificates = shell.ask("certificate.host", body=wishes | {"host": for_host})
+        release = shell.ask("certificate.host", body=wishes | {"host": for_host})
     else:
         check_body(UserCertificateBody, wishes)
-        certificates = shell.ask("certificate.user", body=wishes)
+        release = shell.ask("certificate.user", body=wishes)
+    rendered = render_release(release)
+    certificates = rendered["certificates"]
     paths = _write(certificates, out or public_key.with_name(f"{public_key.stem}-cert.pub"))
     if as_json:
-        show_json(certificates)
+        show_json(rendered)
         return
     for certificate, path in zip(certificates, paths, strict=True):
-        until = format_rfc3339(certificate["valid_before"])
-        note(f"{path}: {', '.join(certificate['principals'])} until {until}, serial {certificate['serial']}")
+        principals = ", ".join(certificate["principals"])
+        note(f"{path}: {principals} until {certificate['valid_before']}, serial {certificate['serial']}")
 
 
 @cert.command(epilog=examples('chancery cert revoke 281474976710673 --reason "laptop lost"'))

@@ -31,7 +31,7 @@ from appliance.policy.document import Policy, PolicyFile, parse_policy
 
 MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 100
-_WAIT_STEP_S: Final = 0.01
+_WAIT_STEP_S: Final = 0.05
 StateName = Literal["pending", "active", "expired", "revoked", "failed"]
 
 # What each state means as a condition; `:now_s` and `:now_ms` are the moment of the question.

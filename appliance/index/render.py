@@ -11,8 +11,13 @@ from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRe
 TRUSTED_PHASES: Final = frozenset({"trusted", "signing"})
 
 
-def render_issued(issued: dict[str, Any]) -> dict[str, Any]:
-    """Render a certificate as the authority has just released it."""
+def render_release(release: dict[str, Any]) -> dict[str, Any]:
+    """Render the certificates that the authority has just released."""
+    certificates = [_render_issued(issued) for issued in release["certificates"]]
+    return {"certificates": certificates, "ledger_size": release["ledger_size"]}
+
+
+def _render_issued(issued: dict[str, Any]) -> dict[str, Any]:
     return {
         "certificate": issued["certificate"],
         "serial": issued["serial"],

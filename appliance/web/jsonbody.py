@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NoReturn
 
+import gevent
 from flask import Request
 from gunicorn.http.errors import ParseException
 
@@ -16,6 +17,8 @@ from appliance.errors import Refusal, malformed
 
 MAX_DEPTH: Final = 32
 MAX_BODY: Final = 1_048_576
+# For all of it, however it trickles: whoever is slower than 100 kB a second with the longest body is stuck.
+BODY_DEADLINE_S: Final = 10.0
 _MEDIA_TYPE: Final = "application/json"
 
 
@@ -36,8 +39,14 @@ class StrictRequest(Request):
         return parse_object(self._read())
 
     def _read(self) -> bytes:
+        deadline = gevent.Timeout(BODY_DEADLINE_S)
         try:
-            raw = self.get_data(cache=False)
+            with deadline:
+                raw = self.get_data(cache=False)
+        except gevent.Timeout as expired:
+            if expired is not deadline:
+                raise
+            raise malformed("body", f"did not arrive within {BODY_DEADLINE_S:.0f} s") from expired
         except ParseException as error:  # gunicorn reads chunks only when they are asked for
             raise malformed("body", "its chunks are not as RFC 9112 §7.1 has them") from error
         # Werkzeug ends a body without a length at the limit as if it were whole: what follows would be lost.

@@ -175,6 +175,7 @@ class IssuedCertificates(BaseModel):
     """One certificate, or several where constraints differ."""
 
     certificates: list[Issued]
+    ledger_size: Annotated[int, Field(description="the entries that have them on record")]
 
 
 class Problem(BaseModel):

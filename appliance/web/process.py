@@ -128,6 +128,9 @@ def _log_failure(
 def _make_ssl_context(_config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     context = default()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # From 3.13 on Python asks for all of RFC 5280's form, key identifiers for one, which client CAs in use
+    # lack. Who may sign for clients is settled by the file that the operator named, on every Python alike.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
 

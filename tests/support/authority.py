@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.authority.denials import Denials
-from appliance.authority.issuance import Cycle, IssueCertificates, IssuedReply
+from appliance.authority.issuance import Cycle, IssueCertificates, Release
 from appliance.authority.orders import NAMESPACE, order_message
 from appliance.authority.signing import SigningThreads
 from appliance.authority.state import State
@@ -161,7 +161,7 @@ class TestAuthority:
     keys: dict[str, SigningKey]
     failures: list[BaseException]
 
-    def ask(self, who: Identity, request: UserRequest | HostRequest) -> Sequence[IssuedReply] | Refusal:
+    def ask(self, who: Identity, request: UserRequest | HostRequest) -> Release | Refusal:
         """Ask for certificates and wait for the reply."""
         return self.wait(self.ask_later(who, request))
 
@@ -172,7 +172,7 @@ class TestAuthority:
         return reply
 
     @staticmethod
-    def wait(reply: Reply) -> Sequence[IssuedReply] | Refusal:
+    def wait(reply: Reply) -> Release | Refusal:
         """Wait for a reply."""
         assert reply.arrived.wait(10), "no reply within ten seconds"
         assert reply.value is not None
@@ -184,9 +184,9 @@ class Reply:
 
     def __init__(self) -> None:
         self.arrived = threading.Event()
-        self.value: Sequence[IssuedReply] | Refusal | None = None
+        self.value: Release | Refusal | None = None
 
-    def __call__(self, value: Sequence[IssuedReply] | Refusal) -> None:
+    def __call__(self, value: Release | Refusal) -> None:
         assert self.value is None, "replied twice"
         self.value = value
         self.arrived.set()

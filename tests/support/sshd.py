@@ -19,6 +19,9 @@ _START_DEADLINE_S: Final = 10
 _LOG_DEADLINE_S: Final = 5
 
 # StrictModes would refuse every file below a world-writable directory such as /tmp.
+# From OpenSSH 9.8 on sshd drops the connections of an address that was refused a few times. No version knows
+# every one of these, and one that does not know a keyword does not start.
+_WHERE_KNOWN: Final = {"PerSourcePenalties": "no"}
 _BASE: Final = {
     "ListenAddress": "127.0.0.1",
     "PidFile": "none",
@@ -96,7 +99,8 @@ def running_sshd(directory: Path, config: Mapping[str, str | Sequence[str]]) -> 
     known_hosts = directory / "known_hosts"
     known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.with_suffix('.pub').read_text()}")
     configuration = directory / "sshd_config"
-    configuration.write_text(_render({"Port": str(port), "HostKey": str(host_key), **_BASE, **config}))
+    base = {"Port": str(port), "HostKey": str(host_key), **_BASE}
+    configuration.write_text(_render(base | _known(base, configuration) | dict(config)))
     log = directory / "sshd.log"
     process = subprocess.Popen([SSHD, "-D", "-f", configuration, "-E", log])
     try:
@@ -110,6 +114,14 @@ def running_sshd(directory: Path, config: Mapping[str, str | Sequence[str]]) -> 
 def make_host_key(path: Path) -> None:
     """Make an Ed25519 host key, and its public key beside it."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True)
+
+
+def _known(base: Mapping[str, str], configuration: Path) -> dict[str, str]:
+    """Return those of :data:`_WHERE_KNOWN` that this sshd knows, by its own word."""
+    configuration.write_text(_render(base))
+    done = subprocess.run([SSHD, "-T", "-f", configuration], capture_output=True, text=True, check=True)
+    keywords = {line.split(" ", 1)[0] for line in done.stdout.splitlines()}
+    return {name: value for name, value in _WHERE_KNOWN.items() if name.lower() in keywords}
 
 
 def _render(config: Mapping[str, str | Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from appliance.errors import Refusal
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
 from appliance.index.queries import CertificateFilter, Snapshot
 from appliance.index.records import CertificateRecord
-from appliance.index.render import render_certificate, render_issued
+from appliance.index.render import render_certificate, render_release
 from appliance.moments import parse_moment_ms
 from appliance.requests import HostCertificateBody, UserCertificateBody
 from appliance.web.models import (
@@ -89,8 +89,8 @@ def visible_certificate(snapshot: Snapshot, serial: str) -> CertificateRecord:
 def _issue(
     services: Services, op: str, body: UserCertificateBody | HostCertificateBody
 ) -> tuple[Response, int]:
-    issued = services.ask(op, body=body.model_dump(exclude_none=True))
-    return jsonify(certificates=[render_issued(one) for one in issued]), 201
+    release = services.ask(op, body=body.model_dump(exclude_none=True))
+    return jsonify(render_release(release)), 201
 
 
 def _filter(snapshot: Snapshot, query: CertificateQuery) -> CertificateFilter:

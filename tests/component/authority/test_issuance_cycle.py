@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from appliance.authority.events import Event
-from appliance.authority.issuance import IssuedReply
+from appliance.authority.issuance import IssuedReply, Release
 from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal
@@ -50,12 +50,12 @@ def entries(authority: TestAuthority, kind: str) -> list[dict[str, Any]]:
     return [entry for entry in found if entry["kind"] == kind]
 
 
-def issued(reply: Sequence[IssuedReply] | Refusal) -> Sequence[IssuedReply]:
+def issued(reply: Release | Refusal) -> Sequence[IssuedReply]:
     assert not isinstance(reply, Refusal), reply
-    return reply
+    return reply.certificates
 
 
-def refused(reply: Sequence[IssuedReply] | Refusal) -> Refusal:
+def refused(reply: Release | Refusal) -> Refusal:
     assert isinstance(reply, Refusal), reply
     return reply
 
@@ -63,7 +63,8 @@ def refused(reply: Sequence[IssuedReply] | Refusal) -> Refusal:
 def test_certificates_of_a_request_are_signed_and_on_record_before_the_reply(
     authority: TestAuthority,
 ) -> None:
-    replies = issued(authority.ask(identity(), UserRequest(public_key=KEY)))
+    release = authority.ask(identity(), UserRequest(public_key=KEY))
+    replies = issued(release)
     assert [reply.content.principals for reply in replies] == [("deploy@web",), ("logs@web",)]
     for reply in replies:
         certificate = parse_certificate_line(reply.line)
@@ -77,7 +78,9 @@ def test_certificates_of_a_request_are_signed_and_on_record_before_the_reply(
         assert certificate.content.valid_after == NOW_MS // 1000 - 60
         outcome = entries(authority, "certificate.issued")
         assert reply.seq in {entry["data"]["intent"] for entry in outcome}
-    assert issued(replies)[1].content.critical_options == (("force-command", "journalctl -f"),)
+    assert isinstance(release, Release)
+    assert release.ledger_size == max(entry["seq"] for entry in entries(authority, "certificate.issued")) + 1
+    assert replies[1].content.critical_options == (("force-command", "journalctl -f"),)
 
 
 def test_host_certificate_needs_the_role_and_carries_the_registered_names(authority: TestAuthority) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from appliance.authority.issuance import Release
 from appliance.authority.revocation import RevokeCertificate
 from appliance.index.access import AccessQuery, find_access
 from appliance.index.projection import OutOfOrder, Projection
@@ -32,8 +33,8 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
             subject = "alice" if number % 4 else "mallory"
             request = UserRequest(public_key=public_key("ed25519", number + 1), ttl_s=60 * (number + 1))
             reply = authority.ask(identity(subject), request)
-            if isinstance(reply, Sequence) and number % 3 == 0:
-                body = RevocationBody(serial=str(reply[0].content.serial), reason="third")
+            if isinstance(reply, Release) and number % 3 == 0:
+                body = RevocationBody(serial=str(reply.certificates[0].content.serial), reason="third")
                 authority.writer.submit(RevokeCertificate(identity("carol"), body, lambda _outcome: None))
         authority.wait(authority.ask_later(identity(), UserRequest(public_key=public_key("ed25519", 99))))
     reader = SqliteReader(path)

@@ -22,9 +22,9 @@ def key(tmp_path: Path, service: Service) -> Path:
 
 def test_certificate_is_signed_shown_listed_and_inspected(service: Service, key: Path) -> None:
     signed = json.loads(service.cli("cert", "sign", key, "--login", "deploy", "--json").stdout)
-    serial = signed[0]["serial"]
+    serial = signed["certificates"][0]["serial"]
     line = key.with_name("id-cert.pub").read_text()
-    assert line == signed[0]["certificate"] + "\n"
+    assert line == signed["certificates"][0]["certificate"] + "\n"
     service.settled("/v1/access", "dave")
     assert json.loads(service.cli("cert", "show", serial, "--json").stdout)["subject"] == "local:root"
     listed = json.loads(service.cli("cert", "list", "--subject", "local:root", "--json").stdout)
@@ -36,7 +36,8 @@ def test_certificate_is_signed_shown_listed_and_inspected(service: Service, key:
 
 def test_host_certificate_is_signed_for_an_enroller(service: Service, key: Path) -> None:
     signed = json.loads(service.cli("cert", "sign", key, "--for-host", HOST, "--ttl", "1d", "--json").stdout)
-    assert (signed[0]["type"], signed[0]["principals"]) == ("host", [HOST])
+    (certificate,) = signed["certificates"]
+    assert (certificate["type"], certificate["principals"]) == ("host", [HOST])
     both = service.cli("cert", "sign", key, "--for-host", HOST, "--login", "root", check=False)
     assert both.returncode == 2
 

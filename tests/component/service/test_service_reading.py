@@ -21,9 +21,9 @@ from support.service import HOST, Service
 
 def test_ca_keys_are_for_anyone_and_are_what_ssh_keygen_reads(service: Service, tmp_path: Path) -> None:
     cas = service.http("GET", "/v1/cas").json["cas"]
-    assert {(ca["ca"], ca["type"], ca["phase"]) for ca in cas} == {
-        ("acme-users", "user", "signing"),
-        ("acme-hosts", "host", "signing"),
+    assert {(ca["ca"], ca["type"]) for ca in cas if ca["phase"] == "signing"} == {
+        ("acme-users", "user"),
+        ("acme-hosts", "host"),
     }
     reply = service.http("GET", "/v1/cas/acme-users/public-key")
     path = tmp_path / "ca.pub"

@@ -75,6 +75,14 @@ def test_chunks_that_are_none_are_malformed(service: Service, chunks: bytes) -> 
     assert (status, problem["type"]) == (400, "/problems/malformed-request")
 
 
+def test_body_that_never_comes_to_its_end_is_given_up(service: Service) -> None:
+    with connected(service) as connection:
+        connection.sendall(chunked(service, b"5\r\n" + BODY[:5] + b"\r\n"))
+        reply = HTTPResponse(connection)
+        reply.begin()
+        assert (reply.status, json.loads(reply.read())["field"]) == (400, "body")
+
+
 @pytest.mark.parametrize(
     ("sent", "slug"),
     [

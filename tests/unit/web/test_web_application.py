@@ -33,12 +33,13 @@ ANONYMOUS = {
 
 
 def test_request_is_put_to_the_authority_in_the_requesters_name_and_the_reply_rendered() -> None:
-    app, authority = make_app([ISSUED])
+    app, authority = make_app({"certificates": [ISSUED], "ledger_size": 19})
     reply = app.test_client().post(USER, json=BODY | {"ttl": "1h"}, headers={"From": "Alice"})
     assert authority.calls == [
         ("certificate.user", {"identity": identity().to_data(), "body": BODY | {"ttl": "1h"}})
     ]
     assert reply.status_code == 201
+    assert reply.get_json()["ledger_size"] == 19
     (issued,) = reply.get_json()["certificates"]
     assert issued["id"] == "3.17"
     assert issued["serial"] == ISSUED["serial"]
@@ -47,7 +48,7 @@ def test_request_is_put_to_the_authority_in_the_requesters_name_and_the_reply_re
 
 
 def test_body_that_is_not_valid_never_reaches_the_authority() -> None:
-    app, authority = make_app([ISSUED])
+    app, authority = make_app({"certificates": [ISSUED], "ledger_size": 19})
     reply = app.test_client().post(USER, json=BODY | {"x" * 5_000: 1}, headers={"From": "Alice"})
     assert reply.get_json(force=True)["field"] == "x" * 100
     assert authority.calls == []
