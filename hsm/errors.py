@@ -57,6 +57,14 @@ class SigningFailed(HsmError):
         self.failure = failure
 
 
+class TokenOverran(HsmError):
+    """The token had not answered when the deadline passed. It may still do, and a signature then exists."""
+
+
+class NoTurn(HsmError):
+    """The token was not asked: its turn did not come in time, or the pool stops. Nothing was signed."""
+
+
 class BadSignature(HsmError):
     """The token returned a signature that does not verify, of which no byte may be shown or kept.
 

@@ -5,12 +5,16 @@ token or use it for something else, and raises :class:`OperationRefused`.
 
 Each ``sign`` does three things: hash here, have the token sign the hash, verify the result with the public
 key. The third is not optional: a signature with a fault in it can reveal the key (Boneh, DeMillo, Lipton
-1997, for RSA; the same holds for a repeated or faulty nonce in ECDSA and EdDSA).
+1997, for RSA; the same holds for a repeated or faulty nonce in ECDSA and EdDSA). ``prepare``, with the same
+arguments, does the first and says how to do the third: for a pool whose threads shall do nothing but the
+second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, NoReturn, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -18,8 +22,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import Buffer
 
+from hsm.algorithm import PublicKey
 from hsm.encoding import raw_to_der
 from hsm.errors import BadSignature, OperationRefused
 
@@ -34,8 +40,22 @@ _DIGEST_INFO: Final[Mapping[str, bytes]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What C_Sign is to sign, and how to verify and complete what it gives (which raises BadSignature)."""
+
+    data: bytes
+    finish: Callable[[bytes], bytes]
+
+
 class _TokenKey:
     """What the three kinds have in common. Safe for threads as far as its ``signer`` is."""
+
+    _signer: RawSigner
+
+    def sign_prepared(self, prepared: Prepared) -> bytes:
+        """Have the token sign what one of the ``prepare`` made, and return it verified and complete."""
+        return prepared.finish(self._signer(prepared.data))
 
     def __copy__(self) -> Self:
         return self
@@ -90,13 +110,20 @@ class PKCS11ECPrivateKey(_TokenKey, ec.EllipticCurvePrivateKey):
             SigningFailed: the token made no signature.
             BadSignature: it made a bad one.
         """
+        return self.sign_prepared(self.prepare(bytes(data), signature_algorithm))
+
+    def prepare(self, data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> Prepared:
+        """Do what comes before the token's part; see :meth:`sign`."""
         if not isinstance(signature_algorithm, ec.ECDSA) or signature_algorithm.deterministic_signing:
             raise OperationRefused("expected ECDSA with the nonce left to the token")
-        prehashed, digest = _digest(bytes(data), signature_algorithm.algorithm)
+        prehashed, digest = _digest(data, signature_algorithm.algorithm)
         # FIPS 186-5 §6.4.1 uses the leftmost bits of a digest that is longer than the order. Tokens differ
         # in whether they cut or refuse, so it is cut here; the orders that are shorter than a digest are
         # whole bytes long.
-        signature = raw_to_der(self._signer(digest[: self._order_size]), self._curve)
+        return Prepared(digest[: self._order_size], partial(self._finish, digest, prehashed))
+
+    def _finish(self, digest: bytes, prehashed: Prehashed, raw: bytes) -> bytes:
+        signature = raw_to_der(raw, self._curve)
         try:
             self._public_key.verify(signature, digest, ec.ECDSA(prehashed))
         except InvalidSignature:
@@ -126,8 +153,13 @@ class PKCS11Ed25519PrivateKey(_TokenKey, ed25519.Ed25519PrivateKey):
             SigningFailed: the token made no signature.
             BadSignature: it made a bad one.
         """
-        message = bytes(data)
-        signature = self._signer(message)
+        return self.sign_prepared(self.prepare(bytes(data)))
+
+    def prepare(self, data: bytes) -> Prepared:
+        """Do what comes before the token's part; see :meth:`sign`."""
+        return Prepared(data, partial(self._finish, data))
+
+    def _finish(self, message: bytes, signature: bytes) -> bytes:
         try:
             self._public_key.verify(signature, message)
         except InvalidSignature:
@@ -159,10 +191,17 @@ class PKCS11RSAPrivateKey(_TokenKey, rsa.RSAPrivateKey):
             SigningFailed: the token made no signature.
             BadSignature: it made a bad one.
         """
+        return self.sign_prepared(self.prepare(bytes(data), padding, algorithm))
+
+    def prepare(self, data: bytes, padding: object, algorithm: object) -> Prepared:
+        """Do what comes before the token's part; see :meth:`sign`."""
         if not isinstance(padding, PKCS1v15):
             raise OperationRefused(f"got {type(padding).__name__}, expected PKCS1v15")
-        prehashed, digest = _digest(bytes(data), algorithm)
-        signature = self._signer(_DIGEST_INFO[_hash_name(algorithm)] + digest)
+        prehashed, digest = _digest(data, algorithm)
+        digest_info = _DIGEST_INFO[_hash_name(algorithm)] + digest
+        return Prepared(digest_info, partial(self._finish, digest, prehashed))
+
+    def _finish(self, digest: bytes, prehashed: Prehashed, signature: bytes) -> bytes:
         try:
             self._public_key.verify(signature, digest, PKCS1v15(), prehashed)
         except InvalidSignature:
@@ -172,6 +211,36 @@ class PKCS11RSAPrivateKey(_TokenKey, rsa.RSAPrivateKey):
     def decrypt(self, *_: object, **__: object) -> NoReturn:
         """Refuse: the key is for signatures."""
         _refuse("used to decrypt")
+
+
+PrivateKey = PKCS11ECPrivateKey | PKCS11Ed25519PrivateKey | PKCS11RSAPrivateKey
+
+
+def private_key(public_key: PublicKey, signer: RawSigner) -> PrivateKey:
+    """Return the private key that belongs to ``public_key``, wherever ``signer`` finds it."""
+    match public_key:
+        case ec.EllipticCurvePublicKey():
+            return PKCS11ECPrivateKey(public_key, signer)
+        case ed25519.Ed25519PublicKey():
+            return PKCS11Ed25519PrivateKey(public_key, signer)
+        case rsa.RSAPublicKey():
+            return PKCS11RSAPrivateKey(public_key, signer)
+
+
+def prepare(key: PrivateKey, message: bytes) -> Prepared:
+    """Prepare a message for any kind of key, with SHA-256 where there is a hash to choose."""
+    match key:
+        case PKCS11ECPrivateKey():
+            return key.prepare(message, ec.ECDSA(_HASHES["sha256"]))
+        case PKCS11Ed25519PrivateKey():
+            return key.prepare(message)
+        case PKCS11RSAPrivateKey():
+            return key.prepare(message, PKCS1v15(), _HASHES["sha256"])
+
+
+def spki(public_key: PublicKey) -> bytes:
+    """Return the SubjectPublicKeyInfo in DER, by which keys are told apart."""
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {

@@ -1,4 +1,4 @@
-"""One PKCS#11 session per thread, each with its own handles of the keys it signs with.
+"""A PKCS#11 session without a login of its own, and the handles that were looked up in it.
 
 Sessions are never shared: PKCS#11 v3.1 §4.4 has one operation in progress in each. The login belongs to the
 application, so sessions are opened without a PIN beside the token's logged-in one.
@@ -6,88 +6,60 @@ application, so sessions are opened without a PIN beside the token's logged-in o
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pkcs11
-from pkcs11 import Attribute, ObjectClass
+from pkcs11 import Attribute, ObjectClass, PKCS11Error
 
-from hsm.errors import KeyRefused
-from hsm.module import Module
+from hsm.algorithm import PROFILES
+from hsm.attributes import KeyRecord
+from hsm.errors import KeyRefused, SigningFailed, describe, failure_of
+
+if TYPE_CHECKING:
+    from hsm.token import Token
 
 
-class ThreadSession:
-    """A session, the thread it belongs to, and the handles that were looked up in it."""
+class Session:
+    """One session of a token, for one thread at a time."""
 
-    __slots__ = ("_handles", "pkcs11_session", "thread")
+    __slots__ = ("_handles", "pkcs11_session", "token")
 
-    def __init__(self, pkcs11_session: pkcs11.Session) -> None:
+    def __init__(self, token: Token, pkcs11_session: pkcs11.Session) -> None:
+        self.token = token
         self.pkcs11_session = pkcs11_session
-        self.thread = threading.current_thread()
         self._handles: dict[bytes, Any] = {}
 
-    def private_key(self, cka_id: bytes) -> Any:
-        """Return the library's object for the one private key with this CKA_ID.
+    def sign(self, record: KeyRecord, data: bytes) -> bytes:
+        """Call C_Sign over ``data`` and return what the token gives, unverified.
 
         Raises:
-            KeyRefused: there is none, or more than one.
-            pkcs11.PKCS11Error: the token does not answer.
+            SigningFailed: it gives nothing; ``failure`` says how deep the trouble lies.
+            KeyRefused: the key is not there any more, or twice.
         """
-        handle = self._handles.get(cka_id)
-        if handle is None:
-            template = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: cka_id}
-            found = list(self.pkcs11_session.get_objects(template))
-            if len(found) != 1:
-                raise KeyRefused(
-                    f"{len(found)} private keys on the token have CKA_ID {cka_id.hex()}, expected one"
-                )
-            handle = self._handles[cka_id] = found[0]
-        return handle
-
-
-class ThreadSessions:
-    """The sessions of one token."""
-
-    def __init__(self, module: Module, pkcs11_token: pkcs11.Token) -> None:
-        self._module = module
-        self._pkcs11_token = pkcs11_token
-        self._lock = threading.Lock()
-        self._all: list[ThreadSession] = []
-        self._local = threading.local()
-
-    def current(self) -> ThreadSession:
-        """Return the calling thread's session; its first call opens one, or takes over that of a dead thread.
-
-        Tokens have as few as 16 sessions, and nothing tells us when a thread ends.
-
-        Raises:
-            ModuleUnavailable: in a forked child.
-            pkcs11.PKCS11Error: no session can be opened.
-        """
-        self._module.check_process()
-        session: ThreadSession | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = self._adopt() or self._open()
-        return session
+        try:
+            handle = self._handles.get(record.cka_id)
+            if handle is None:
+                handle = self._handles[record.cka_id] = self._find(record.cka_id)
+            signature: bytes = handle.sign(data, mechanism=PROFILES[record.algorithm].sign)
+        except PKCS11Error as error:
+            raise SigningFailed(
+                f"token {self.token.label!r} made no signature: {describe(error)}", failure=failure_of(error)
+            ) from error
+        return signature
 
     def close(self) -> None:
-        """Close them all; the caller has seen to it that no thread is signing."""
-        with self._lock:
-            closing, self._all = self._all, []
-            self._local = threading.local()
-        for session in closing:
-            session.pkcs11_session.close()
+        """Close it; one that is dead already is closed."""
+        try:
+            self.pkcs11_session.close()
+        except PKCS11Error:  # whatever the token says to this, nobody uses the session again
+            return
 
-    def _adopt(self) -> ThreadSession | None:
-        with self._lock:
-            for session in self._all:
-                if not session.thread.is_alive():
-                    session.thread = threading.current_thread()
-                    return session
-        return None
-
-    def _open(self) -> ThreadSession:
-        session = ThreadSession(self._pkcs11_token.open())
-        with self._lock:
-            self._all.append(session)
-        return session
+    def _find(self, cka_id: bytes) -> Any:
+        template = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: cka_id}
+        found = list(self.pkcs11_session.get_objects(template))
+        if len(found) != 1:
+            raise KeyRefused(
+                f"{len(found)} private keys of the token {self.token.label!r} have CKA_ID {cka_id.hex()}, "
+                "expected one"
+            )
+        return found[0]

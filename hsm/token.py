@@ -7,15 +7,11 @@ import secrets
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
+from threading import Lock
 from typing import Any, Final, Self
 
 import pkcs11
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, PKCS11Error, TokenFlag
 from pkcs11 import exceptions as pkcs11_errors
 
@@ -26,18 +22,15 @@ from hsm.errors import (
     HsmError,
     KeyRefused,
     PinRefused,
-    SigningFailed,
     TokenUnavailable,
     describe,
     failure_of,
 )
-from hsm.keys import PKCS11ECPrivateKey, PKCS11Ed25519PrivateKey, PKCS11RSAPrivateKey, RawSigner
+from hsm.keys import PrivateKey, prepare, private_key, spki
 from hsm.module import Module
 from hsm.pin import Pin
-from hsm.sessions import ThreadSessions
+from hsm.sessions import Session
 from hsm.transcript import TokenDescription, build_test_message, format_transcript, spki_sha256
-
-PrivateKey = PKCS11ECPrivateKey | PKCS11Ed25519PrivateKey | PKCS11RSAPrivateKey
 
 _LABEL: Final = re.compile(r"[!-~]{1,64}")
 _CKA_ID_BYTES: Final = 16  # random, so that two tokens restored into one do not collide
@@ -63,8 +56,10 @@ _TEMPLATE_REFUSED: Final = (
 class Token:
     """A token with a user logged in; made by :meth:`open`. Threads may share it, forked children not.
 
-    The login lasts as long as one session of the process that is never used for anything else: the library's
-    ``Session.close`` of a logged-in session logs the whole process out. The PIN is not kept.
+    What is asked of the token itself goes through one session, one call at a time; :mod:`hsm.pool` opens as
+    many more as are to sign at once. The login lasts as long as one session of the process that is never used
+    for anything else: the library's ``Session.close`` of a logged-in session logs the whole process out. The
+    PIN is not kept.
     """
 
     def __init__(
@@ -74,7 +69,9 @@ class Token:
         self._pkcs11_token = pkcs11_token
         self._anchor = anchor
         self._tolerated = tolerated
-        self._sessions = ThreadSessions(module, pkcs11_token)
+        self._using = Lock()
+        self._own: Session | None = None
+        self._held: dict[bytes, KeyRecord] = {}
         self.label = pkcs11_token.label
         self.manufacturer = pkcs11_token.manufacturer_id
         self.model = pkcs11_token.model
@@ -116,9 +113,29 @@ class Token:
             ModuleUnavailable: a forked child, whose sessions are its parent's.
         """
         self._module.check_process()
-        with self._asking("to close its sessions"):
-            self._sessions.close()
+        with self._asking("to close its sessions"), self._using:
+            if self._own is not None:
+                self._own.close()
             self._anchor.close()
+
+    def abandon(self) -> None:
+        """Close every session of this process with the token, be they dead or alive: nothing is lost if not.
+
+        Raises:
+            ModuleUnavailable: a forked child.
+        """
+        self._module.close_all_sessions(self._pkcs11_token.slot)
+
+    def open_session(self) -> Session:
+        """Open a session for one thread; whoever asked for it closes it.
+
+        Raises:
+            TokenUnavailable: the token gives no more.
+            ModuleUnavailable: a forked child.
+        """
+        self._module.check_process()
+        with self._asking("for a session"):
+            return Session(self, self._pkcs11_token.open())
 
     def keys(self) -> tuple[KeyRecord, ...]:
         """Return the token's key pairs in order of label; those of other algorithms are passed over.
@@ -128,27 +145,43 @@ class Token:
                 its attributes are not as they should be and not tolerated.
             TokenUnavailable: the token does not answer.
         """
-        records = self._records()
+        with self._session() as session:
+            records = self._records(session)
         for record in records:
             check_attributes(record, self._tolerated)
+        self._held = {spki(record.public_key): record for record in records}
         return records
+
+    def record(self, public_key_spki: bytes) -> KeyRecord:
+        """Return the record of the pair with this public key (DER), as :meth:`keys` last read it.
+
+        Raises:
+            KeyRefused: there was none.
+        """
+        record = self._held.get(public_key_spki)
+        if record is None:
+            raise KeyRefused(f"token {self.label!r} does not hold the key of SPKI {public_key_spki.hex()}")
+        return record
 
     def private_key(self, public_key: PublicKey) -> PrivateKey:
         """Return the private key of the pair whose public key is on record as ``public_key``.
+
+        It signs one at a time; :meth:`hsm.pool.Pool.private_key` returns those that do not.
 
         Raises:
             KeyRefused: the token does not hold it, or as :meth:`keys` for this key.
             TokenUnavailable: the token does not answer.
         """
-        wanted = _spki(public_key)
-        found = [record for record in self._records() if _spki(record.public_key) == wanted]
+        wanted = spki(public_key)
+        with self._session() as session:
+            found = [record for record in self._records(session) if spki(record.public_key) == wanted]
         if len(found) != 1:
             raise KeyRefused(
                 f"token {self.label!r} holds {len(found)} keys of SPKI SHA-256 {spki_sha256(public_key)}"
                 ", expected one; is it the right token?"
             )
         check_attributes(found[0], self._tolerated)
-        return self._private_key(found[0])
+        return private_key(found[0].public_key, lambda data: self._sign(found[0], data))
 
     def generate(self, label: str, algorithm: Algorithm) -> tuple[KeyRecord, str]:
         """Make a key pair on the token, test it, and return its record and the transcript.
@@ -166,10 +199,10 @@ class Token:
         cka_id = secrets.token_bytes(_CKA_ID_BYTES)
         with self._asking("for a new key"):
             self._make_pair(label, cka_id, algorithm)
-        record = next(record for record in self._records() if record.cka_id == cka_id)
-        check_attributes(record, self._tolerated)
-        # sign() verifies what comes back, and the public key is the one the token stored: the pair is a pair.
-        _sign(self._private_key(record), build_test_message(record.public_key))
+        record = next(record for record in self.keys() if record.cka_id == cka_id)
+        # What comes back is verified, and the public key is the one the token stored: the pair is a pair.
+        key = private_key(record.public_key, lambda data: self._sign(record, data))
+        key.sign_prepared(prepare(key, build_test_message(record.public_key)))
         mechanism = _mechanism_name(PROFILES[algorithm].generate)
         return record, format_transcript(self._describe(), record, mechanism)
 
@@ -188,8 +221,8 @@ class Token:
             raise KeyRefused(
                 f"token {self.label!r} makes no {algorithm}; it makes {', '.join(sorted(self.algorithms))}"
             )
-        with self._asking("for its labels"):
-            objects = self._sessions.current().pkcs11_session.get_objects({Attribute.LABEL: label})
+        with self._session() as session, self._asking("for its labels"):
+            objects = session.pkcs11_session.get_objects({Attribute.LABEL: label})
             taken = sum(1 for _ in objects)
         if taken:
             raise KeyRefused(
@@ -211,36 +244,29 @@ class Token:
             assert refusal is not None  # noqa: S101 -- there is at least one attempt
             raise refusal
 
-    def _records(self) -> tuple[KeyRecord, ...]:
+    def _records(self, session: Session) -> tuple[KeyRecord, ...]:
         with self._asking("for its keys"):
-            session = self._sessions.current().pkcs11_session
-            public = list(session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY}))
-            private = list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY}))
+            find = session.pkcs11_session.get_objects
+            public = list(find({Attribute.CLASS: ObjectClass.PUBLIC_KEY}))
+            private = list(find({Attribute.CLASS: ObjectClass.PRIVATE_KEY}))
             _check_unique(public, "public")
             _check_unique(private, "private")
             by_id = {key[Attribute.ID]: key for key in public}
             records = [_read_record(key, by_id.get(key[Attribute.ID])) for key in private]
         return tuple(sorted(filter(None, records), key=lambda record: record.label))
 
-    def _private_key(self, record: KeyRecord) -> PrivateKey:
-        signer: RawSigner = partial(self._sign, record.cka_id, PROFILES[record.algorithm].sign)
-        match record.public_key:
-            case ec.EllipticCurvePublicKey():
-                return PKCS11ECPrivateKey(record.public_key, signer)
-            case ed25519.Ed25519PublicKey():
-                return PKCS11Ed25519PrivateKey(record.public_key, signer)
-            case rsa.RSAPublicKey():
-                return PKCS11RSAPrivateKey(record.public_key, signer)
+    def _sign(self, record: KeyRecord, data: bytes) -> bytes:
+        with self._session() as session:
+            return session.sign(record, data)
 
-    def _sign(self, cka_id: bytes, mechanism: Mechanism, data: bytes) -> bytes:
-        try:
-            key = self._sessions.current().private_key(cka_id)
-            signature: bytes = key.sign(data, mechanism=mechanism)
-        except PKCS11Error as error:
-            raise SigningFailed(
-                f"token {self.label!r} made no signature: {describe(error)}", failure=failure_of(error)
-            ) from error
-        return signature
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        """Give the token's own session to one caller at a time."""
+        self._module.check_process()
+        with self._using:
+            if self._own is None:
+                self._own = self.open_session()
+            yield self._own
 
     def _describe(self) -> TokenDescription:
         module = self._module
@@ -367,19 +393,5 @@ def _generate_pair(
         session.create_domain_parameters(profile.key_type, domain, local=True).generate_keypair(**common)
 
 
-def _sign(private_key: PrivateKey, message: bytes) -> None:
-    match private_key:
-        case PKCS11ECPrivateKey():
-            private_key.sign(message, ec.ECDSA(hashes.SHA256()))
-        case PKCS11Ed25519PrivateKey():
-            private_key.sign(message)
-        case PKCS11RSAPrivateKey():
-            private_key.sign(message, PKCS1v15(), hashes.SHA256())
-
-
 def _mechanism_name(mechanism: Mechanism | int) -> str:
     return f"CKM_{mechanism.name}" if isinstance(mechanism, Mechanism) else f"{mechanism:#010x}"
-
-
-def _spki(public_key: PublicKey) -> bytes:
-    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

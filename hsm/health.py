@@ -1,0 +1,85 @@
+"""What the pool keeps count of, for those who ask how the token is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hsm.recovery import Condition, Rung
+
+# How much the newest call counts in the mean: about the last fifty calls.
+_WEIGHT: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """The last thing that went wrong: which rung was tried, why, when (time.monotonic)."""
+
+    rung: Rung
+    cause: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What happened since the pool was made. ``call_s``: the mean time of a call, the last fifty or so."""
+
+    calls: int
+    failed: int
+    call_s: float
+    rungs: Mapping[Rung, int]
+    last_trouble: Trouble | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """How token and pool are, at one moment.
+
+    ``problem`` says why the token is not ready and is empty when it is; ``for_s`` how long the condition
+    lasts. ``overran``: sessions whose call is past its deadline.
+    """
+
+    condition: Condition
+    problem: str
+    for_s: float
+    sessions: int
+    busy: int
+    longest_call_s: float
+    overran: int
+    queued: int
+    counts: Counts
+
+
+class Health:
+    """The counts. Not locked: the pool's lock is held around each call."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._failed = 0
+        self._call_s = 0.0
+        self._rungs = dict.fromkeys(Rung, 0)
+        self._last: Trouble | None = None
+
+    def count(self, took_s: float, *, failed: bool) -> None:
+        """Count a call that came back."""
+        self._calls += 1
+        self._failed += failed
+        weight = max(_WEIGHT, 1 / self._calls)
+        self._call_s += weight * (took_s - self._call_s)
+
+    def note(self, rung: Rung, cause: str) -> None:
+        """Count a rung, and keep it as the last trouble."""
+        self._rungs[rung] += 1
+        self._last = Trouble(rung=rung, cause=cause, at_s=time.monotonic())
+
+    def counts(self) -> Counts:
+        """Return the counts."""
+        return Counts(
+            calls=self._calls,
+            failed=self._failed,
+            call_s=self._call_s,
+            rungs=dict(self._rungs),
+            last_trouble=self._last,
+        )
