@@ -71,7 +71,13 @@ class TokenTable(_Table):
     label: Annotated[str, Field(min_length=1, max_length=32)]
     pin: Annotated[str, AfterValidator(_check_pin)] = "file:token/pin"
     softhsm: Annotated[Path | None, Field(description="softhsm2.conf, for SoftHSM alone")] = None
-    threads: Annotated[int, Field(ge=1, le=256, description="signatures asked for at a time")] = 4
+    parameters: Annotated[str | None, Field(description="what C_Initialize gets, for NSS")] = None
+    tolerate: Annotated[tuple[str, ...], Field(description="attributes that keys may have otherwise")] = ()
+    sessions: Annotated[int, Field(ge=1, le=256, description="signatures asked for at a time")] = 4
+    sign_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="for one C_Sign")] = 10
+    turn_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="in the queue")] = 10
+    keep_alive_s: Annotated[float, Field(ge=1, le=3600, description="an idle session signs a probe")] = 15
+    restart_after_s: Annotated[float, Field(ge=1, le=3600, description="of outage: a new process")] = 90
 
 
 class UsersTable(_Table):

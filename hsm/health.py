@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from hsm.errors import HsmError
 from hsm.recovery import Condition, Rung
 
 # How much the newest call counts in the mean: about the last fifty calls.
@@ -22,15 +24,27 @@ class Trouble:
     at_s: float
 
 
+def kind_of(error: HsmError) -> str:
+    """Return the name of an error's kind: the PKCS#11 one behind it, if there is one."""
+    return type(error.__cause__ or error).__name__
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What happened since the pool was made. ``call_s``: the mean time of a call, the last fifty or so."""
+    """What happened since the pool was made.
+
+    ``call_s``: the mean time of a call, the last fifty or so. ``rungs``: how often each was tried, and why.
+    """
 
     calls: int
     failed: int
     call_s: float
-    rungs: Mapping[Rung, int]
+    rungs: Mapping[tuple[Rung, str], int]
     last_trouble: Trouble | None
+
+    def tried(self, rung: Rung) -> int:
+        """Return how often a rung was tried, for whatever reason."""
+        return sum(count for (each, _), count in self.rungs.items() if each is rung)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +73,7 @@ class Health:
         self._calls = 0
         self._failed = 0
         self._call_s = 0.0
-        self._rungs = dict.fromkeys(Rung, 0)
+        self._rungs: Counter[tuple[Rung, str]] = Counter()
         self._last: Trouble | None = None
 
     def count(self, took_s: float, *, failed: bool) -> None:
@@ -69,10 +83,10 @@ class Health:
         weight = max(_WEIGHT, 1 / self._calls)
         self._call_s += weight * (took_s - self._call_s)
 
-    def note(self, rung: Rung, cause: str) -> None:
+    def note(self, rung: Rung, error: HsmError) -> None:
         """Count a rung, and keep it as the last trouble."""
-        self._rungs[rung] += 1
-        self._last = Trouble(rung=rung, cause=cause, at_s=time.monotonic())
+        self._rungs[rung, kind_of(error)] += 1
+        self._last = Trouble(rung=rung, cause=str(error), at_s=time.monotonic())
 
     def counts(self) -> Counts:
         """Return the counts."""

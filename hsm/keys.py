@@ -213,6 +213,8 @@ class PKCS11RSAPrivateKey(_TokenKey, rsa.RSAPrivateKey):
         _refuse("used to decrypt")
 
 
+_SHA256: Final = hashes.SHA256()
+
 PrivateKey = PKCS11ECPrivateKey | PKCS11Ed25519PrivateKey | PKCS11RSAPrivateKey
 
 
@@ -227,15 +229,15 @@ def private_key(public_key: PublicKey, signer: RawSigner) -> PrivateKey:
             return PKCS11RSAPrivateKey(public_key, signer)
 
 
-def prepare(key: PrivateKey, message: bytes) -> Prepared:
-    """Prepare a message for any kind of key, with SHA-256 where there is a hash to choose."""
+def prepare(key: PrivateKey, message: bytes, algorithm: hashes.HashAlgorithm = _SHA256) -> Prepared:
+    """Prepare a message for any kind of key; Ed25519 hashes in its own way."""
     match key:
         case PKCS11ECPrivateKey():
-            return key.prepare(message, ec.ECDSA(_HASHES["sha256"]))
+            return key.prepare(message, ec.ECDSA(algorithm))
         case PKCS11Ed25519PrivateKey():
             return key.prepare(message)
         case PKCS11RSAPrivateKey():
-            return key.prepare(message, PKCS1v15(), _HASHES["sha256"])
+            return key.prepare(message, PKCS1v15(), algorithm)
 
 
 def spki(public_key: PublicKey) -> bytes:

@@ -232,11 +232,11 @@ class Pool:
         for _ in range(waiting):
             self._wake.put(None)
 
-    def note(self, rung: Rung, cause: str) -> None:
+    def note(self, rung: Rung, error: HsmError) -> None:
         """Count a rung that is tried, and keep why."""
         with self._lock:
-            self._health.note(rung, cause)
-        log.warning("token: a new %s is tried: %s", rung.name, cause)
+            self._health.note(rung, error)
+        log.warning("token: a new %s is tried: %s", rung.name.lower(), error)
 
     def _restart_once(self, reason: str) -> None:
         restart, self._restart = self._restart, None
@@ -337,7 +337,7 @@ class Pool:
         if answers:
             self._finished.put((job, outcome))
         if recovers:
-            self._recovery.ask(str(outcome))
+            self._recovery.ask(outcome)
 
     def _may_recover(self, job: Job) -> bool:
         """Say whether a failure is the token's, as far as can be told, and not this job's alone."""
@@ -387,7 +387,7 @@ class Pool:
                 self._finished.put((job, TokenOverran(f"the token did not answer within {job.call_s:g} s")))
             if stuck and self._restart is not None:
                 reason = f"a call to the token has not come back for {self.limits.restart_after_s:.0f} s"
-                self.note(Rung.PROCESS, reason)
+                self.note(Rung.PROCESS, TokenOverran(reason))
                 self._restart_once(reason)
 
     def _no_turn(self) -> NoTurn:

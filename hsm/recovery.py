@@ -21,7 +21,7 @@ from enum import IntEnum, StrEnum
 from typing import Final, Protocol
 
 from hsm.connection import Connection
-from hsm.errors import BadSignature, HsmError, KeyRefused, ModuleUnavailable, PinRefused
+from hsm.errors import BadSignature, HsmError, KeyRefused, ModuleUnavailable, PinRefused, TokenUnavailable
 from hsm.token import Token
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Patient(Protocol):
     def resume(self, token: Token) -> None:
         """Go on, with new sessions of ``token``."""
 
-    def note(self, rung: Rung, cause: str) -> None:
+    def note(self, rung: Rung, error: HsmError) -> None:
         """Keep what went wrong, and which rung is tried."""
 
 
@@ -89,7 +89,7 @@ class Recovery:
         self._restart = restart
         self._wanted = threading.Event()
         self._stopping = threading.Event()
-        self._cause = ""
+        self._cause: HsmError = TokenUnavailable("it was not opened yet")
         self._worked = False
         self._thread = threading.Thread(target=self._run, name="token-recovery", daemon=True)
         self.condition = Condition.OPENING
@@ -107,11 +107,11 @@ class Recovery:
         self._wanted.set()
         self.condition, self.problem = Condition.STOPPED, "the token's pool has stopped"
 
-    def ask(self, cause: str) -> None:
+    def ask(self, cause: HsmError) -> None:
         """Have the thread climb from rung 3 on; the patient is paused already."""
         if not self._wanted.is_set():
             self._cause = cause
-            self._enter(Condition.RECOVERING, cause)
+            self._enter(Condition.RECOVERING, str(cause))
             self._wanted.set()
 
     def _enter(self, condition: Condition, problem: str) -> None:
@@ -151,7 +151,9 @@ class Recovery:
                 if self._is_time_for_another_process(began, error):
                     return None
             else:
-                log.info("the token works: after %.1f s, by a new %s", time.monotonic() - began, rung.name)
+                log.info(
+                    "the token works: after %.1f s, by a new %s", time.monotonic() - began, rung.name.lower()
+                )
                 return token
             if rung is Rung.LOGIN:
                 rung = Rung.MODULE
@@ -167,14 +169,14 @@ class Recovery:
             raise
         except Exception as error:
             # A module that says what nobody expects must not end the one thread that can heal it.
-            log.exception("a new %s failed", rung.name)
+            log.exception("a new %s failed", rung.name.lower())
             raise ModuleUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _note_failure(self, rung: Rung, error: HsmError) -> None:
         refused = isinstance(error, _PERSON_NEEDED)
         if str(error) != self.problem:
-            log.error("a new %s did not help: %s", rung.name, error)
-        self._cause = str(error)
+            log.error("a new %s did not help: %s", rung.name.lower(), error)
+        self._cause = error
         self._enter(Condition.REFUSED if refused else Condition.RECOVERING, str(error))
 
     def _is_time_for_another_process(self, began: float, error: HsmError) -> bool:
@@ -186,6 +188,6 @@ class Recovery:
             or time.monotonic() - began < self._restart_after_s
         ):
             return False
-        self._patient.note(Rung.PROCESS, str(error))
+        self._patient.note(Rung.PROCESS, error)
         self._restart(f"the token has not worked for {self._restart_after_s:.0f} s: {error}")
         return True

@@ -14,7 +14,7 @@ from hsm.token import Token
 
 log = logging.getLogger(__name__)
 
-Note = Callable[[Rung, str], None]
+Note = Callable[[Rung, HsmError], None]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -52,10 +52,10 @@ class Worker:
         """
         outcome, failure = self._try(job, token)
         if failure is Failure.OPERATION and job.repeatable:
-            note(Rung.CALL, str(outcome))
+            note(Rung.CALL, outcome)
             outcome, failure = self._try(job, token)
         if failure in (Failure.OPERATION, Failure.SESSION) and job.repeatable:
-            note(Rung.SESSION, str(outcome))
+            note(Rung.SESSION, outcome)
             if self._session is not None:
                 self._session.close()
                 self._session = None

@@ -12,12 +12,13 @@ import secrets
 import threading
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from appliance.authority.administration import Answer, CarryOut, check_ca, record_ca
 from appliance.authority.commands import CreateCa
 from appliance.authority.events import Event, OrderData
 from appliance.authority.orders import OrderBody
-from appliance.authority.signing import SigningThreads
+from appliance.authority.signing import Signing
 from appliance.authority.state import State
 from appliance.authority.writer import At, Writer
 from appliance.errors import Refusal
@@ -25,16 +26,19 @@ from appliance.ssh.keys import format_public_key_line, from_cryptography
 from audit.entry import Entry
 from hsm.algorithm import Algorithm
 from hsm.errors import HsmError
-from hsm.token import Token
+from hsm.pool import Pool
 
 log = logging.getLogger(__name__)
+
+# A TPM takes a minute or two for RSA keys.
+GENERATE_S: Final = 300.0
 
 
 class Ceremony:
     """Makes CA keys, one at a time."""
 
-    def __init__(self, token: Token, signing: SigningThreads, writer: Writer) -> None:
-        self._token = token
+    def __init__(self, pool: Pool, signing: Signing, writer: Writer) -> None:
+        self._pool = pool
         self._signing = signing
         self._writer = writer
         self._one_at_a_time = threading.Lock()
@@ -61,10 +65,12 @@ class Ceremony:
     def _make(self, command: CreateCa, orders: Sequence[OrderBody], answer: Answer) -> None:
         try:
             with self._one_at_a_time:
-                record, transcript = self._token.generate(
-                    key_label(command.name), Algorithm(command.algorithm)
+                label, algorithm = key_label(command.name), Algorithm(command.algorithm)
+                record, transcript = self._pool.call(
+                    lambda session: session.token.generate(label, algorithm), call_s=GENERATE_S
                 )
-                self._signing.add_key(self._token.private_key(record.public_key))
+                key = self._pool.private_key(record.public_key, f"a key of the CA {command.name}")
+                self._signing.add_key(key)
         except HsmError as error:
             log.error("no key for the CA %s: %s", command.name, error)  # noqa: TRY400 - a known cause
             answer(Refusal("hsm-unavailable", f"the token made no key: {error}", retry_after_s=5))

@@ -5,7 +5,8 @@
 6. Have the token sign those bytes, and nothing else.
 7. Verify the signature with the CA's public key (:mod:`hsm` does, before it returns one).
 8. Make the outcome durable: ``certificate.issued``, or ``certificate.failed`` if it was revoked meanwhile or
-   the token did not sign. The certificates of one request are issued all or not at all.
+   the token did not sign, or ``certificate.abandoned`` if the token has not answered. The certificates of one
+   request are issued all or not at all.
 9. Only then answer. Nobody's hanging up changes what is done from 5 on.
 
 The one reason for the order: whatever a CA key signs was on record before the key could sign it.
@@ -32,7 +33,7 @@ from appliance.authority.events import (
     GrantReference,
 )
 from appliance.authority.plan import Planned, evaluate, plan_certificate
-from appliance.authority.signing import Signed, SigningJob, Unsigned
+from appliance.authority.signing import NO_TURN, Signed, SigningJob, Unsigned
 from appliance.authority.state import AppliedPolicy, State
 from appliance.authority.writer import At, Command, Decided
 from appliance.errors import Refusal
@@ -164,15 +165,19 @@ class IssueCertificates:
 
     def _sign(self, planned: Sequence[Planned], before: int, entries: Sequence[Entry]) -> None:
         """Step 6. The intents are durable; from here on every one of them gets an outcome."""
-        attempt = Attempt(self._cycle, list(zip(planned, entries[before:], strict=True)), self._reply)
+        intents = list(zip(planned, entries[before:], strict=True))
+        attempt = Attempt(self._cycle, str(self._identity), intents, self._reply)
         attempt.start()
 
 
 class Attempt:
     """Steps 7 to 9 for the intents of one request: wait for every signature, record, answer."""
 
-    def __init__(self, cycle: Cycle, intents: Sequence[tuple[Planned, Entry]], reply: Reply) -> None:
+    def __init__(
+        self, cycle: Cycle, caller: str, intents: Sequence[tuple[Planned, Entry]], reply: Reply
+    ) -> None:
         self._cycle = cycle
+        self._caller = caller
         self._intents = intents
         self._reply = reply
         self._answers: list[Signed | Unsigned | None] = [None] * len(intents)
@@ -182,11 +187,17 @@ class Attempt:
     def start(self) -> None:
         """Hand every intent's bytes to the token."""
         for position, (planned, _) in enumerate(self._intents):
-            done = partial(self._collect, position)
-            self._cycle.sign(SigningJob(tbs=planned.tbs, ca_key=planned.ca_key.fingerprint, done=done))
+            self._cycle.sign(
+                SigningJob(
+                    tbs=planned.tbs,
+                    ca_key=planned.ca_key.fingerprint,
+                    caller=self._caller,
+                    done=partial(self._collect, position),
+                )
+            )
 
     def _collect(self, position: int, answer: Signed | Unsigned) -> None:
-        """Keep an answer; runs on a signing thread. The last one sends the outcome to the writer."""
+        """Keep an answer; runs on a thread of the pool. The last one sends the outcome to the writer."""
         with self._lock:
             self._answers[position] = answer
             self._missing -= 1
@@ -229,8 +240,11 @@ class Attempt:
     def _fail(self, reasons: Sequence[str]) -> Decided:
         events = []
         for ((planned, entry), answer), reason in zip(self._pairs(), reasons, strict=True):
-            unfulfilled = CertificateUnfulfilled(intent=entry.seq, reason=reason, requested=True)
-            events.append(Event(kind="certificate.failed", data=unfulfilled))
+            requested = isinstance(answer, Signed) or answer.requested
+            abandoned = isinstance(answer, Unsigned) and answer.abandoned
+            unfulfilled = CertificateUnfulfilled(intent=entry.seq, reason=reason, requested=requested)
+            kind = "certificate.abandoned" if abandoned else "certificate.failed"
+            events.append(Event(kind=kind, data=unfulfilled))
             if isinstance(answer, Unsigned) and answer.halts:
                 halted = CaHalted(
                     name=planned.profile.ca,
@@ -268,6 +282,12 @@ def _explain_failure(reasons: Sequence[str]) -> Refusal:
     if REVOKED_BEFORE_RELEASE in reasons:
         return Refusal(
             "policy-denied", "the certificate was revoked before it was released", rule="revocation"
+        )
+    if NO_TURN in reasons:
+        return Refusal(
+            "overloaded",
+            "the token could not be asked in time; the attempt is on record, nothing was signed: try again",
+            retry_after_s=10,
         )
     return Refusal(
         "hsm-unavailable",

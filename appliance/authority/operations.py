@@ -22,6 +22,7 @@ from appliance.authority.administration import (
     create_credential,
     remove_host,
 )
+from appliance.authority.admission import Admission
 from appliance.authority.ceremony import Ceremony
 from appliance.authority.commands import (
     AddHost,
@@ -84,6 +85,7 @@ class Parts:
     now_ms: Callable[[], int]
     status: Callable[[State, At], dict[str, Any]]
     probe: Callable[[Reply], None]
+    admission: Admission
 
 
 class Operations:
@@ -122,11 +124,19 @@ class Operations:
     def _issue(
         self, peer: Peer, args: Mapping[str, Any], request: UserRequest | HostRequest, reply: Reply
     ) -> None:
+        identity = self._identity(peer, args)
+        caller = str(identity)
+
         def answer(outcome: Release | Refusal) -> None:
+            self._parts.admission.leave(caller)
             reply(outcome if isinstance(outcome, Refusal) else _released(outcome))
 
-        identity = self._identity(peer, args)
-        self._parts.writer.submit(IssueCertificates(self._parts.cycle, identity, request, answer))
+        self._parts.admission.enter(caller)
+        try:
+            self._parts.writer.submit(IssueCertificates(self._parts.cycle, identity, request, answer))
+        except Refusal:
+            self._parts.admission.leave(caller)
+            raise
 
     def _revoke_certificate(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         body = check_body(RevocationBody, args.get("body"))

@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from appliance.authority.writer import ReadState, Writer
 from appliance.errors import Refusal
-from appliance.ssh.signature import SigningKey, sign
+from appliance.ssh.signature import sign
 from hsm.errors import HsmError
+from hsm.keys import PrivateKey
+from hsm.pool import Pool
 
 # Health checks come from many sides at once: the token is not to be kept busy by them.
 MAX_AGE_S: Final = 2.0
@@ -32,7 +34,10 @@ def probe_message(origin: str, now_ms: int) -> bytes:
 class Probe:
     """A thread that answers whether certificates could be issued now."""
 
-    def __init__(self, key: SigningKey, writer: Writer, *, origin: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, pool: Pool, key: PrivateKey, writer: Writer, *, origin: str, now_ms: Callable[[], int]
+    ) -> None:
+        self._pool = pool
         self._key = key
         self._writer = writer
         self._origin = origin
@@ -67,6 +72,8 @@ class Probe:
         }
 
     def _token(self) -> str | None:
+        if self._pool.problem is not None:  # known without waiting for it
+            return f"token: {self._pool.problem}"
         try:
             sign(self._key, probe_message(self._origin, self._now_ms()))
         except HsmError as error:

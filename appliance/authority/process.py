@@ -1,7 +1,8 @@
 """The authority as a process: put together, run until told to stop, taken apart without losing anything.
 
 Any failure of writer or checkpointer ends the process on the spot: what a failed commit left is found out by
-the next start, which reads the ledger, and by nobody before.
+the next start, which reads the ledger, and by nobody before. A token that only a new process can use again
+ends it in good order: every intent gets its outcome first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
+from appliance.authority.admission import Admission
 from appliance.authority.ceremony import Ceremony
 from appliance.authority.denials import INTERVAL_MS, Denials, RecordDenials
 from appliance.authority.issuance import Cycle
@@ -26,24 +28,29 @@ from appliance.authority.life import Checkpointer, Node
 from appliance.authority.operations import Operations, Parts
 from appliance.authority.probe import Probe
 from appliance.authority.server import Server
-from appliance.authority.signing import SigningThreads
-from appliance.authority.startup import Opened, begin, find_keys, find_tail, open_ledger, open_token
+from appliance.authority.signing import Signing
+from appliance.authority.startup import Opened, begin, find_keys, find_tail, make_pool, open_ledger
 from appliance.authority.status import Status
 from appliance.authority.writer import Writer
 from appliance.clock import now_ms
 from appliance.config import Config, UsersTable
 from audit.errors import LedgerAltered, LedgerInUse, LedgerShort
 from audit.stores.sqlite import SqliteReader
+from hsm.errors import KeyRefused
 from hsm.pin import Pin
-from hsm.token import Token
+from hsm.pool import Pool
 
 log = logging.getLogger(__name__)
 
 # Exit codes that the supervisor tells apart; the others mean: start it again.
 EXIT_HOLD: Final = 3  # the ledger is not what was written: a person must look
 EXIT_IN_USE: Final = 4  # another authority runs
+EXIT_RENEW: Final = 5  # the token needs a new process
 HOLD_FILE: Final = "run/hold"
 _EXIT_FAILED: Final = 70
+# Most tokens are open by then, and callers need not be told to come again.
+_OPENING_S: Final = 5.0
+_DRAIN_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,52 +58,69 @@ class Authority:
     """A running authority."""
 
     writer: Writer
-    signing: SigningThreads
+    pool: Pool
     checkpointer: Checkpointer
     denials: Denials
     servers: tuple[Server, ...]
 
-    def stop(self) -> None:
+    def stop(self, *, token_works: bool = True) -> None:
         """Take nothing more, finish what is under way, and leave a checkpoint over node.stopped."""
         for server in self.servers:
             server.stop()
         self.writer.drain()
-        self.signing.stop()
+        if token_works:
+            self.pool.drain(_DRAIN_S)
+        else:
+            self.pool.stop()
         self.writer.submit_owed(RecordDenials(self.denials, all_of_them=True))
         self.checkpointer.stop()
         self.writer.stop()
+        self.pool.stop()
 
 
 def run_authority(config: Config, *, pin: Pin | None = None) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+    """Run until SIGTERM or SIGINT, or until the token needs a new process; return the exit code."""
     stopping = threading.Event()
+    renewals: list[str] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+
+    def renew(reason: str) -> None:
+        log.critical("the authority starts anew: %s", reason)
+        renewals.append(reason)
+        stopping.set()
+
     try:
         with _opened(config) as opened:
-            token = open_token(config, pin=pin)
-            authority = start_authority(config, opened, token)
+            pool = make_pool(config, opened.state, pin=pin, now_ms=now_ms, restart=renew)
+            authority = start_authority(config, opened, pool)
             log.info("ready: %s, %d entries", opened.state.origin, opened.ledger.size)
             while not stopping.wait(INTERVAL_MS / 1000):
                 authority.writer.submit_owed(RecordDenials(authority.denials))
-            authority.stop()
+            authority.stop(token_works=not renewals)
     except LedgerInUse as error:
         log.critical("%s", error)
         return EXIT_IN_USE
-    except (LedgerAltered, LedgerShort) as error:
+    except (LedgerAltered, LedgerShort, KeyRefused) as error:
         _hold(config, str(error))
         return EXIT_HOLD
     log.info("stopped")
+    if renewals:
+        # Not by way of the module's own clean-up, which may wait for the call that hangs.
+        os._exit(EXIT_RENEW)
     return 0
 
 
-def start_authority(config: Config, opened: Opened, token: Token) -> Authority:
+def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     """Build the authority's parts in the order in which they need each other, and start them.
 
     Raises:
-        KeyMissing: the token is not the one that the ledger speaks of.
+        KeyRefused: two purposes on record share a key.
     """
-    keys = find_keys(opened.state, token)
+    keys = find_keys(opened.state, pool)
+    pool.start()
+    if not pool.wait_ready(_OPENING_S):
+        log.error("nothing is issued yet: %s", pool.problem)
     tail = find_tail(opened.ledger)
     node = Node(name=socket.gethostname()[:63], software=f"chancery {version('chancery')}")
     begin(opened, node, now_ms())
@@ -111,10 +135,19 @@ def start_authority(config: Config, opened: Opened, token: Token) -> Authority:
         tail=tail,
         on_failure=_fail,
     )
-    signing = SigningThreads(keys.cas, threads=config.token.threads)
-    probe = Probe(keys.probe, writer, origin=origin, now_ms=now_ms)
+    signing = Signing(pool, keys.cas)
+    admission = Admission(pool.snapshot, pool.limits)
+    probe = Probe(pool, keys.probe, writer, origin=origin, now_ms=now_ms)
     denials = Denials()
-    status = Status(token=token, writer=writer, checkpointer=checkpointer, started_ms=now_ms())
+    status = Status(
+        pool=pool,
+        admission=admission,
+        module=str(config.path(config.token.module)),
+        restarts=config.token.pin != "prompt",
+        writer=writer,
+        checkpointer=checkpointer,
+        started_ms=now_ms(),
+    )
     operations = Operations(
         Parts(
             writer=writer,
@@ -124,12 +157,13 @@ def start_authority(config: Config, opened: Opened, token: Token) -> Authority:
                 denials=denials,
                 draw=secrets.token_bytes,
             ),
-            ceremony=Ceremony(token, signing, writer),
+            ceremony=Ceremony(pool, signing, writer),
             reader=SqliteReader(config.ledger),
             last_checkpoint=lambda: checkpointer.last,
             now_ms=now_ms,
             status=status.read,
             probe=probe.ask,
+            admission=admission,
         )
     )
     uids = service_uids(config.users)
@@ -137,11 +171,9 @@ def start_authority(config: Config, opened: Opened, token: Token) -> Authority:
         Server(config.authority_socket, operations, uids=uids, local=False),
         Server(config.admin_socket, operations, uids={0, os.geteuid()}, local=True),
     )
-    for part in (writer, signing, probe, checkpointer, *servers):
+    for part in (writer, probe, checkpointer, *servers):
         part.start()
-    return Authority(
-        writer=writer, signing=signing, checkpointer=checkpointer, denials=denials, servers=servers
-    )
+    return Authority(writer=writer, pool=pool, checkpointer=checkpointer, denials=denials, servers=servers)
 
 
 def service_uids(users: UsersTable | None) -> set[int]:

@@ -1,42 +1,44 @@
 """From a data directory to a working authority: what must hold before anything may be issued.
 
 1. The ledger is locked, read whole and hashed again; chain and checkpoints must be what was written.
-2. The token must hold every key that is on record, each for one purpose alone.
+2. Every key on record is for one purpose alone, and the token is told to hold all of them; until it does,
+   nothing is issued (:mod:`hsm.pool` opens it, and again whenever it breaks).
 3. An intent without an outcome is closed as abandoned: a signature may exist that nobody was given.
 
-Whatever is not so raises, and nothing is issued.
+A ledger that is not what it must be raises. A token that is not leaves reading and cutting off at work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from appliance.authority.events import CertificateUnfulfilled, Event
 from appliance.authority.life import Node, Tail
+from appliance.authority.probe import probe_message
 from appliance.authority.state import State
 from appliance.config import Config, credentials_directory
-from appliance.errors import ChanceryError, ConfigError
-from appliance.ssh.keys import PublicKey, fingerprint, format_public_key_line, from_cryptography
+from appliance.errors import ConfigError
+from appliance.ssh.keys import PublicKey, fingerprint, from_cryptography
 from appliance.ssh.keys import parse_public_key_line as parse_line
-from appliance.ssh.signature import SigningKey
 from audit.checkpoint import Checkpoint, open_checkpoint
 from audit.ledger import Ledger
 from audit.note import NotePrivateKey, parse_vkey
 from audit.stores.sqlite import SqliteStore
-from hsm.module import load_module
+from hsm.algorithm import PublicKey as TokenPublicKey
+from hsm.connection import Connection, Probe, TokenSource
+from hsm.errors import KeyRefused
+from hsm.keys import PrivateKey
+from hsm.module import Module, load_module
 from hsm.pin import Pin, pin_from_credential, pin_from_file, pin_from_prompt
+from hsm.pool import Limits, Pool
 from hsm.softhsm import use_configuration
 from hsm.token import Token
 
 ABANDONED: Final = "the authority ended before there was an outcome"
 # Phases in which a CA's key may be asked to sign, now or after the next step of its rotation.
 _NEEDED_PHASES: Final = frozenset({"created", "trusted", "signing"})
-
-
-class KeyMissing(ChanceryError):
-    """The token is not the one that the ledger speaks of, or two purposes share a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +51,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The token's keys by purpose; those of the CAs by fingerprint."""
+    """The pool's keys by purpose; those of the CAs by fingerprint."""
 
     ledger: NotePrivateKey
-    probe: SigningKey
-    cas: dict[str, SigningKey]
+    probe: PrivateKey
+    cas: dict[str, PrivateKey]
 
 
 def open_token(config: Config, *, pin: Pin | None = None) -> Token:
@@ -62,10 +64,52 @@ def open_token(config: Config, *, pin: Pin | None = None) -> Token:
     Raises:
         HsmError: it is not there, or does not take the PIN.
     """
-    if config.token.softhsm is not None:
-        use_configuration(config.path(config.token.softhsm))
-    module = load_module(config.path(config.token.module))
-    return Token.open(module, config.token.label, pin or read_pin(config))
+    source = token_source(config, pin)
+    return Token.open(source.load(), source.label, source.read_pin(), tolerated=source.tolerated)
+
+
+def token_source(config: Config, pin: Pin | None = None) -> TokenSource:
+    """Return where the token is; a PIN that was typed in is given, others are read anew each time."""
+    table = config.token
+
+    def load() -> Module:
+        if table.softhsm is not None:
+            use_configuration(config.path(table.softhsm))
+        return load_module(config.path(table.module), parameters=table.parameters)
+
+    return TokenSource(
+        load=load,
+        label=table.label,
+        read_pin=lambda: pin or read_pin(config),
+        tolerated=table.tolerate,
+    )
+
+
+def make_pool(
+    config: Config,
+    state: State,
+    *,
+    pin: Pin | None,
+    now_ms: Callable[[], int],
+    restart: Callable[[str], None],
+) -> Pool:
+    """Return a pool for the token, not yet started; its probes are those of :mod:`appliance.authority.probe`.
+
+    A PIN that was typed in would not survive a restart, so there ``restart`` is not offered.
+    """
+    probe = Probe(
+        public_key=_public_key(parse_line(state.probe_key)),
+        message=lambda: probe_message(state.origin, now_ms()),
+    )
+    limits = Limits(
+        sessions=config.token.sessions,
+        sign_s=config.token.sign_deadline_s,
+        turn_s=config.token.turn_deadline_s,
+        keep_alive_s=config.token.keep_alive_s,
+        restart_after_s=config.token.restart_after_s,
+    )
+    connection = Connection(token_source(config, pin), probe)
+    return Pool(connection, limits, restart=restart if config.token.pin != "prompt" else None)
 
 
 def read_pin(config: Config) -> Pin:
@@ -109,30 +153,20 @@ def open_ledger(config: Config) -> Opened:
     return Opened(ledger=ledger, state=state)
 
 
-def find_keys(state: State, token: Token) -> Keys:
-    """Find every key on record in the token, and check that no two purposes share one (step 2).
+def find_keys(state: State, pool: Pool) -> Keys:
+    """Have the pool expect every key on record, each for one purpose (step 2).
 
     Raises:
-        KeyMissing: one is not there, or stands for two purposes.
-        HsmError: the token cannot say, or a key's attributes are not as they must be.
+        KeyRefused: two purposes share a key.
     """
-    on_record = list(_keys_on_record(state))
-    _check_purposes(on_record)
-    records = token.keys()
-    held = {format_public_key_line(from_cryptography(record.public_key)): record for record in records}
-    found: dict[str, SigningKey] = {}
-    for purpose, key in on_record:
-        record = held.get(format_public_key_line(key))
-        if record is None:
-            raise KeyMissing(
-                f"the token {token.label!r} does not hold {purpose}, {fingerprint(key)}: is it the right one?"
-            )
-        found[fingerprint(key)] = token.private_key(record.public_key)
-    ledger_key = found[fingerprint(_ledger_key(state))]
+    keys = {
+        fingerprint(key): pool.private_key(_public_key(key), purpose)
+        for purpose, key in _keys_on_record(state)
+    }
     return Keys(
-        ledger=_as_note_key(ledger_key),
-        probe=found[fingerprint(parse_line(state.probe_key))],
-        cas={print_: key for print_, key in found.items() if print_ in _ca_fingerprints(state)},
+        ledger=_as_note_key(keys[fingerprint(_ledger_key(state))]),
+        probe=keys[fingerprint(parse_line(state.probe_key))],
+        cas={print_: key for print_, key in keys.items() if print_ in _ca_fingerprints(state)},
     )
 
 
@@ -174,15 +208,11 @@ def _ca_fingerprints(state: State) -> set[str]:
     return {key.fingerprint for ca in state.cas.values() for key in ca.keys}
 
 
-def _check_purposes(on_record: Sequence[tuple[str, PublicKey]]) -> None:
-    seen: dict[bytes, str] = {}
-    for purpose, key in on_record:
-        other = seen.setdefault(key.blob, purpose)
-        if other != purpose:
-            raise KeyMissing(f"{purpose} and {other} are one key, {fingerprint(key)}: key purposes never mix")
-
-
-def _as_note_key(key: SigningKey) -> NotePrivateKey:
+def _as_note_key(key: PrivateKey) -> NotePrivateKey:
     if not isinstance(key, NotePrivateKey):
-        raise KeyMissing("the ledger key is neither Ed25519 nor P-256")
+        raise KeyRefused("the ledger key on record is neither Ed25519 nor P-256")
     return key
+
+
+def _public_key(key: PublicKey) -> TokenPublicKey:
+    return key.to_cryptography()

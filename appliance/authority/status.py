@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.authority.admission import Admission
+from appliance.authority.advice import advise
 from appliance.authority.life import Checkpointer
 from appliance.authority.state import State
 from appliance.authority.writer import At, Writer
-from hsm.token import Token
+from hsm.health import Snapshot
+from hsm.pool import Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The parts that are asked."""
 
-    token: Token
+    pool: Pool
+    admission: Admission
+    module: str
+    restarts: bool
     writer: Writer
     checkpointer: Checkpointer
     started_ms: int
 
     def read(self, state: State, at: At) -> dict[str, Any]:
         """Return the status; on the writer's thread, so that it is of one moment."""
-        checkpoint = self.checkpointer.last
+        checkpoint, token = self.checkpointer.last, self.pool.snapshot()
         return {
             "origin": state.origin,
             "log_number": state.log_number,
@@ -37,12 +44,8 @@ class Status:
             "waiting": self.writer.waiting,
             "open_intents": len(state.open_intents),
             "live_certificates": len(state.certificates),
-            "token": {
-                "label": self.token.label,
-                "manufacturer": self.token.manufacturer,
-                "model": self.token.model,
-                "serial": self.token.serial,
-            },
+            "under_way": self.admission.under_way,
+            "token": self._token(token),
             "cas": [
                 {
                     "name": ca.name,
@@ -55,7 +58,38 @@ class Status:
                 for ca in state.cas.values()
                 for key in ca.keys
             ],
-            "problems": list(self._problems(state)),
+            "problems": [
+                *advise(token, self.pool.limits, module=self.module, restarts=self.restarts),
+                *self._problems(state),
+            ],
+        }
+
+    def _token(self, now: Snapshot) -> dict[str, Any]:
+        token, counts = self.pool.token, now.counts
+        described = {name: getattr(token, name, "") for name in ("label", "manufacturer", "model", "serial")}
+        last = counts.last_trouble
+        return described | {
+            "condition": now.condition.value,
+            "problem": now.problem,
+            "for_s": round(now.for_s, 1),
+            "sessions": now.sessions,
+            "busy": now.busy,
+            "overran": now.overran,
+            "longest_call_s": round(now.longest_call_s, 3),
+            "queued": now.queued,
+            "calls": counts.calls,
+            "failed": counts.failed,
+            "call_ms": round(1000 * counts.call_s, 3),
+            "recoveries": [
+                {"rung": rung.name.lower(), "cause": cause, "count": count}
+                for (rung, cause), count in counts.rungs.items()
+            ],
+            "last_trouble": last
+            and {
+                "rung": last.rung.name.lower(),
+                "cause": last.cause,
+                "ago_s": round(time.monotonic() - last.at_s, 1),
+            },
         }
 
     def _problems(self, state: State) -> list[str]:

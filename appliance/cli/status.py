@@ -57,7 +57,10 @@ def _find(shell: Shell, config: Config) -> dict[str, Any]:
         if is_running(config):
             return _down(f"the authority does not answer: {refusal.detail}", running=True)
         return _down("the service does not run: start it with `chancery serve`", running=False)
-    return {"running": True, **found, "probe": probe, "problems": [*found["problems"], *probe["problems"]]}
+    # The status has said already, and better, that the token does not work.
+    known = "token:" if found["token"]["problem"] else None
+    probed = [problem for problem in probe["problems"] if known is None or not problem.startswith(known)]
+    return {"running": True, **found, "probe": probe, "problems": [*found["problems"], *probed]}
 
 
 def _down(problem: str, *, running: bool) -> dict[str, Any]:
@@ -75,13 +78,29 @@ def _show(found: dict[str, Any]) -> None:
             "witnesses": "none",
             "policy": f"entry {found['policy']}",
             "token": f"{token['label']} ({token['model']}, {token['serial']})",
-            "probe": f"signed and recorded in {found['probe']['took_ms']} ms",
+            "pool": _describe_pool(token),
+            "probe": _describe_probe(found["probe"]),
             "waiting": f"{found['waiting']} commands, {found['open_intents']} signatures",
             "CAs": "\n".join(
                 f"{ca['name']} ({ca['type']}) {ca['key']} {'HALTED' if ca['halted'] else ca['phase']}"
                 for ca in found["cas"]
             ),
         }
+        if last := token["last_trouble"]:
+            fields["trouble"] = f"{last['ago_s']:.0f} s ago, a new {last['rung']} was tried: {last['cause']}"
     if found["problems"]:
         fields["problems"] = "\n".join(found["problems"])
     show_fields(fields)
+
+
+def _describe_pool(token: dict[str, Any]) -> str:
+    """Say how busy the sessions are; a ready token needs no other word."""
+    state = "" if token["condition"] == "ready" else f"{token['condition']} for {token['for_s']:.0f} s; "
+    return (
+        f"{state}{token['busy']} of {token['sessions']} sessions busy, {token['queued']} waiting, "
+        f"{token['call_ms']} ms a call, {token['failed']} of {token['calls']} failed"
+    )
+
+
+def _describe_probe(probe: dict[str, Any]) -> str:
+    return f"signed and recorded in {probe['took_ms']} ms" if probe["ready"] else "failed"

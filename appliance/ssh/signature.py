@@ -61,19 +61,42 @@ def sign(private_key: SigningKey, data: bytes) -> bytes:
     Raises:
         SshFormatError: an ECDSA key on a curve that SSH has no algorithm for.
     """
+    algorithm = signature_hash(private_key)
     match private_key:
         case ed25519.Ed25519PrivateKey():
-            return _encode(ED25519, private_key.sign(data))
+            return encode_signature(private_key, private_key.sign(data))
         case rsa.RSAPrivateKey():
-            return _encode("rsa-sha2-512", private_key.sign(data, PKCS1v15(), _RSA_HASHES["rsa-sha2-512"]))
+            return encode_signature(private_key, private_key.sign(data, PKCS1v15(), algorithm))
         case ec.EllipticCurvePrivateKey():
-            curve = private_key.curve.name
-            if curve not in ECDSA:
-                raise SshFormatError(
-                    f"got a key on {curve}, expected one of {', '.join(ECDSA)}", field="private key"
-                )
-            r, s = decode_dss_signature(private_key.sign(data, ec.ECDSA(_ECDSA_HASHES[curve])))
-            return _encode(ECDSA[curve], encode_mpint(r) + encode_mpint(s))
+            return encode_signature(private_key, private_key.sign(data, ec.ECDSA(algorithm)))
+
+
+def signature_hash(private_key: SigningKey) -> hashes.HashAlgorithm:
+    """Return the hash that SSH signatures by this key are made with; Ed25519 has its own.
+
+    Raises:
+        SshFormatError: an ECDSA key on a curve that SSH has no algorithm for.
+    """
+    if isinstance(private_key, ec.EllipticCurvePrivateKey):
+        curve = private_key.curve.name
+        if curve not in ECDSA:
+            raise SshFormatError(
+                f"got a key on {curve}, expected one of {', '.join(ECDSA)}", field="private key"
+            )
+        return _ECDSA_HASHES[curve]
+    return _RSA_HASHES["rsa-sha2-512"]
+
+
+def encode_signature(private_key: SigningKey, signature: bytes) -> bytes:
+    """Return the blob of what ``private_key.sign`` gave, with the hash that SSH wants."""
+    match private_key:
+        case ed25519.Ed25519PrivateKey():
+            return _encode(ED25519, signature)
+        case rsa.RSAPrivateKey():
+            return _encode("rsa-sha2-512", signature)
+        case ec.EllipticCurvePrivateKey():
+            r, s = decode_dss_signature(signature)
+            return _encode(ECDSA[private_key.curve.name], encode_mpint(r) + encode_mpint(s))
 
 
 def verify(public_key: PublicKey, signature: bytes, data: bytes) -> SignatureDetails:

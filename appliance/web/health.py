@@ -10,6 +10,7 @@ from typing import Any, Final
 from appliance.authority.client import AuthorityClient
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.queries import Index
+from appliance.web.gauges import render_gauges
 from appliance.web.metrics import render_metrics
 
 log = logging.getLogger(__name__)
@@ -65,25 +66,10 @@ class HealthApp:
         try:
             status = self._authority.call("status", timeout_s=_PROBE_TIMEOUT_S)
         except Refusal:
-            return _format_gauges({"chancery_authority_up": 0})
+            return render_gauges(None, 0)
         try:
             with self._index.snapshot() as snapshot:
                 behind = max(0, status["size"] - snapshot.size)
         except ChanceryError:
             behind = status["size"]
-        return _format_gauges(
-            {
-                "chancery_authority_up": 1,
-                "chancery_issuing": int(not status["problems"]),
-                "chancery_ledger_entries": status["size"],
-                "chancery_ledger_unsigned_entries": status["size"] - status["checkpoint_size"],
-                "chancery_index_lag_entries": behind,
-                "chancery_waiting_commands": status["waiting"],
-                "chancery_open_intents": status["open_intents"],
-                "chancery_live_certificates": status["live_certificates"],
-            }
-        )
-
-
-def _format_gauges(values: dict[str, int]) -> bytes:
-    return "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items()).encode()
+        return render_gauges(status, behind)

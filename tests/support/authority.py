@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from appliance.authority.denials import Denials
 from appliance.authority.issuance import Cycle, IssueCertificates, Release
 from appliance.authority.orders import NAMESPACE, order_message
-from appliance.authority.signing import SigningThreads
 from appliance.authority.state import State
 from appliance.authority.writer import Writer
 from appliance.errors import Refusal
@@ -29,6 +28,7 @@ from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.ledger import Ledger
 from audit.note import format_vkey, vkey_for
 from audit.stores.sqlite import SqliteStore
+from support.software_signing import SoftwareSigning
 from support.ssh_examples import private_key, public_key
 
 ORIGIN: Final = "ca.example.org/log/1"
@@ -156,7 +156,7 @@ class TestAuthority:
     path: Path
     state: State
     writer: Writer
-    signing: SigningThreads
+    signing: SoftwareSigning
     cycle: Cycle
     keys: dict[str, SigningKey]
     failures: list[BaseException]
@@ -202,7 +202,7 @@ def running_authority(path: Path, *, now_ms: int = NOW_MS) -> Iterator[TestAutho
     keys = {fingerprint(public_key(key, 11)): private_key(key, 11) for key in CA_NAMES.values()}
     failures: list[BaseException] = []
     writer = Writer(ledger, state, now_ms=lambda: now_ms, on_failure=failures.append)
-    signing = SigningThreads(keys, threads=2)
+    signing = SoftwareSigning(keys)
     cycle = Cycle(
         sign=signing.submit,
         submit_owed=writer.submit_owed,

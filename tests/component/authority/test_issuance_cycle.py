@@ -21,6 +21,7 @@ from appliance.ssh.certificate import parse_certificate_line, verify_certificate
 from audit.ledger import Ledger
 from audit.stores.sqlite import SqliteReader, SqliteStore
 from audit.verifier import SqliteSource, Verdict, verify_log
+from hsm.errors import Failure, SigningFailed
 from hsm.keys import PKCS11ECPrivateKey
 from support.authority import NOW_MS, VKEY, TestAuthority, identity, running_authority
 from support.ssh_examples import private_key, public_key
@@ -111,14 +112,31 @@ def test_ca_s_own_key_as_subject_is_refused_and_not_recorded(authority: TestAuth
     assert entries(authority, "certificate.intent") == []
 
 
+def _raise(_data: bytes) -> bytes:
+    raise SigningFailed("the token is out of order", failure=Failure.DEVICE)
+
+
 def test_signature_that_fails_fails_every_certificate_of_the_request(authority: TestAuthority) -> None:
-    authority.keys.clear()
+    fingerprint, key = next(item for item in authority.keys.items() if item[1] == private_key("nistp256", 11))
+    public = key.public_key()
+    assert isinstance(public, EllipticCurvePublicKey)
+    authority.keys[fingerprint] = PKCS11ECPrivateKey(public, _raise)
     refusal = refused(authority.ask(identity(), UserRequest(public_key=KEY)))
     assert refusal.slug == "hsm-unavailable"
     failed = entries(authority, "certificate.failed")
     assert [entry["data"]["requested"] for entry in failed] == [True, True]
     assert authority.state.open_intents == set()
     assert all(certificate.revoked for certificate in authority.state.certificates.values())
+
+
+def test_signature_that_was_never_asked_for_needs_no_revocation(authority: TestAuthority) -> None:
+    authority.keys.clear()
+    refusal = refused(authority.ask(identity(), UserRequest(public_key=KEY)))
+    assert refusal.slug == "hsm-unavailable"
+    failed = entries(authority, "certificate.failed")
+    assert [entry["data"]["requested"] for entry in failed] == [False, False]
+    assert authority.state.open_intents == set()
+    assert not any(certificate.revoked for certificate in authority.state.certificates.values())
 
 
 class Revoke:

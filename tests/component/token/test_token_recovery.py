@@ -31,9 +31,9 @@ def test_failed_call_is_made_again(tmp_path: Path) -> None:
     pool, key = token.ready_pool()
     token.shim.fail_with, token.shim.fail_times = CKR_FUNCTION_FAILED, 1
     assert isinstance(submit(pool, key).get(timeout=SOON_S), bytes)
-    rungs = pool.snapshot().counts.rungs
-    assert rungs[Rung.CALL] == 1
-    assert rungs[Rung.SESSION] == rungs[Rung.LOGIN] == 0
+    tried = pool.snapshot().counts.tried
+    assert tried(Rung.CALL) == 1
+    assert tried(Rung.SESSION) == tried(Rung.LOGIN) == 0
 
 
 @isolated
@@ -44,9 +44,9 @@ def test_dead_session_is_replaced(tmp_path: Path) -> None:
     opens = token.shim.opens
     token.shim.dead_sessions = token.shim.last_session
     assert isinstance(submit(pool, key).get(timeout=SOON_S), bytes)
-    rungs = pool.snapshot().counts.rungs
-    assert rungs[Rung.SESSION] == 1
-    assert rungs[Rung.LOGIN] == 0
+    tried = pool.snapshot().counts.tried
+    assert tried(Rung.SESSION) == 1
+    assert tried(Rung.LOGIN) == 0
     assert token.shim.opens == opens + 1
 
 
@@ -58,9 +58,9 @@ def test_lost_login_is_made_again_while_jobs_wait(tmp_path: Path) -> None:
     token.shim.need_login = 1
     answers = [submit(pool, key) for _ in range(20)]
     assert all(isinstance(answer.get(timeout=SOON_S), bytes) for answer in answers)
-    rungs = pool.snapshot().counts.rungs
-    assert rungs[Rung.LOGIN] == 1
-    assert rungs[Rung.MODULE] == 0
+    tried = pool.snapshot().counts.tried
+    assert tried(Rung.LOGIN) == 1
+    assert tried(Rung.MODULE) == 0
     assert token.shim.initializes == initializes
 
 
@@ -73,7 +73,7 @@ def test_module_is_initialised_anew_never_under_a_call(tmp_path: Path) -> None:
     time.sleep(0.07)
     token.shim.need_initialize = 1
     assert all(isinstance(answer.get(timeout=SOON_S), bytes) for answer in answers)
-    assert pool.snapshot().counts.rungs[Rung.MODULE] >= 1
+    assert pool.snapshot().counts.tried(Rung.MODULE) >= 1
     assert token.shim.finalized_in_flight == 0
     trouble = pool.snapshot().counts.last_trouble
     assert trouble is not None
@@ -89,7 +89,7 @@ def test_outage_that_only_a_new_process_ends_asks_for_one_once(tmp_path: Path) -
     eventually(lambda: len(token.restarts) == 1)
     assert isinstance(answer.get(timeout=SOON_S), NoTurn)
     assert "has not worked for 1 s" in token.restarts[0]
-    assert pool.snapshot().counts.rungs[Rung.PROCESS] == 1
+    assert pool.snapshot().counts.tried(Rung.PROCESS) == 1
     time.sleep(1.5)
     assert len(token.restarts) == 1
 
@@ -133,7 +133,7 @@ def test_key_that_fails_alone_does_not_keep_the_token_in_recovery(tmp_path: Path
     token.shim.fail_with, token.shim.fail_times = CKR_FUNCTION_FAILED, 3
     first = submit(pool, key)
     assert isinstance(first.get(timeout=SOON_S), bytes)
-    assert pool.snapshot().counts.rungs[Rung.LOGIN] == 1
+    assert pool.snapshot().counts.tried(Rung.LOGIN) == 1
 
 
 @isolated
@@ -143,7 +143,7 @@ def test_idle_sessions_sign_probes(tmp_path: Path) -> None:
     calls = token.shim.calls
     eventually(lambda: token.shim.calls >= calls + 9)
     token.shim.need_login = 1
-    eventually(lambda: pool.snapshot().counts.rungs[Rung.LOGIN] == 1)
+    eventually(lambda: pool.snapshot().counts.tried(Rung.LOGIN) == 1)
     eventually(lambda: pool.problem is None)
 
 
@@ -273,7 +273,7 @@ def test_job_that_must_not_be_repeated_is_done_once(tmp_path: Path) -> None:
         pool.call(act, call_s=5)
     assert len(tries) == 1
     eventually(lambda: pool.problem is None)
-    assert pool.snapshot().counts.rungs[Rung.LOGIN] == 1
+    assert pool.snapshot().counts.tried(Rung.LOGIN) == 1
 
 
 def _tool(*arguments: str) -> None:
