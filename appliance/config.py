@@ -72,6 +72,7 @@ class TokenTable(_Table):
     pin: Annotated[str, AfterValidator(_check_pin)] = "file:token/pin"
     softhsm: Annotated[Path | None, Field(description="softhsm2.conf, for SoftHSM alone")] = None
     parameters: Annotated[str | None, Field(description="what C_Initialize gets, for NSS")] = None
+    environment: Annotated[dict[str, str], Field(description="of the module, set before it is loaded")] = {}
     tolerate: Annotated[tuple[str, ...], Field(description="attributes that keys may have otherwise")] = ()
     sessions: Annotated[int, Field(ge=1, le=256, description="signatures asked for at a time")] = 4
     sign_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="for one C_Sign")] = 10

@@ -62,7 +62,14 @@ class TokenOverran(HsmError):
 
 
 class NoTurn(HsmError):
-    """The token was not asked: its turn did not come in time, or the pool stops. Nothing was signed."""
+    """The token was not asked: its turn did not come in time, or the pool stops. Nothing was signed.
+
+    ``away``: not because others had theirs, but because the token did not work.
+    """
+
+    def __init__(self, message: str, *, away: bool) -> None:
+        super().__init__(message)
+        self.away = away
 
 
 class BadSignature(HsmError):

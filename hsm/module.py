@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 
 from pkcs11 import PKCS11Error, Slot, _pkcs11
@@ -163,11 +165,13 @@ _lock = threading.Lock()
 _loaded: list[Module] = []
 
 
-def load_module(path: Path, *, parameters: str | None = None) -> Module:
+def load_module(
+    path: Path, *, parameters: str | None = None, environment: Mapping[str, str] = MappingProxyType({})
+) -> Module:
     """Load and initialise a PKCS#11 module with CKF_OS_LOCKING_OK; a second time return the same object.
 
     ``parameters`` is handed to C_Initialize as ``pReserved``: NSS takes its configuration that way. Other
-    modules want none.
+    modules want none. ``environment`` is set for the module, many of which are configured by it.
 
     Raises:
         ModuleUnavailable: no module, it cannot lock, another one is loaded, or this is a forked child.
@@ -175,6 +179,7 @@ def load_module(path: Path, *, parameters: str | None = None) -> Module:
     path = path.resolve()
     with _lock:
         if not _loaded:
+            os.environ.update(environment)  # noqa: TID251 - set, not read
             _loaded.append(Module(path, parameters))
         module = _loaded[0]
     module.check_process()

@@ -94,10 +94,8 @@ class Pool:
         self._recovery.start()
 
     def wait_ready(self, timeout_s: float) -> bool:
-        """Wait until the token was opened or refused, and say whether it is ready."""
-        end = time.monotonic() + timeout_s
-        while self._recovery.condition is Condition.OPENING and time.monotonic() < end:
-            time.sleep(_TICK_S / 10)
+        """Wait until the token was opened or that failed for the first time; say whether it is ready."""
+        self._recovery.tried.wait(timeout_s)
         return self._recovery.condition is Condition.READY
 
     @property
@@ -192,7 +190,7 @@ class Pool:
             for job in answered:
                 job.answered = True
         for job in left:
-            self._finished.put((job, NoTurn("the authority stops; the token was not asked")))
+            self._finished.put((job, NoTurn("the authority stops; the token was not asked", away=True)))
         for job in answered:
             self._finished.put((job, TokenOverran("the token had not answered when the authority stopped")))
         passed = threading.Event()
@@ -284,7 +282,7 @@ class Pool:
             self._wake.put(None)
         else:
             # Not by the finishing thread, which may have ended.
-            job.done(NoTurn("the token's pool has stopped"))
+            job.done(NoTurn("the token's pool has stopped", away=True))
 
     # The workers.
 
@@ -391,8 +389,10 @@ class Pool:
                 self._restart_once(reason)
 
     def _no_turn(self) -> NoTurn:
-        problem = self.problem or "too many signatures are asked of it"
-        return NoTurn(f"the token was not asked within {self.limits.turn_s:g} s: {problem}")
+        problem = self.problem
+        why = problem or "too many signatures are asked of it, or its sessions hang"
+        away = problem is not None
+        return NoTurn(f"the token was not asked within {self.limits.turn_s:g} s: {why}", away=away)
 
 
 def _start_thread(name: str, target: Callable[[], None]) -> None:

@@ -46,7 +46,8 @@ class Rung(IntEnum):
 class Condition(StrEnum):
     """What the token is good for.
 
-    ``REFUSED``: it answers, but with this PIN or these keys it must not be used: a person has to act.
+    ``OPENING``: it has not worked yet in this process. ``REFUSED``: it answers, but with this PIN or these
+    keys it must not be used: a person has to act.
     """
 
     OPENING = "opening"
@@ -92,6 +93,7 @@ class Recovery:
         self._cause: HsmError = TokenUnavailable("it was not opened yet")
         self._worked = False
         self._thread = threading.Thread(target=self._run, name="token-recovery", daemon=True)
+        self.tried = threading.Event()
         self.condition = Condition.OPENING
         self.problem = "the token is being opened"
         self.since_s = time.monotonic()
@@ -131,6 +133,7 @@ class Recovery:
                 return
             # The condition first: whoever is answered from now on finds the token ready.
             self._enter(Condition.READY, "")
+            self.tried.set()
             self._wanted.clear()
             self._worked = True
             self._patient.resume(token)
@@ -173,11 +176,14 @@ class Recovery:
             raise ModuleUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _note_failure(self, rung: Rung, error: HsmError) -> None:
-        refused = isinstance(error, _PERSON_NEEDED)
+        condition = Condition.RECOVERING if self._worked else Condition.OPENING
+        if isinstance(error, _PERSON_NEEDED):
+            condition = Condition.REFUSED
         if str(error) != self.problem:
             log.error("a new %s did not help: %s", rung.name.lower(), error)
         self._cause = error
-        self._enter(Condition.REFUSED if refused else Condition.RECOVERING, str(error))
+        self._enter(condition, str(error))
+        self.tried.set()
 
     def _is_time_for_another_process(self, began: float, error: HsmError) -> bool:
         """Ask for rung 5 if this process once had a token that works; a new one would only fail like it."""

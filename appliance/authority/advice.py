@@ -44,7 +44,7 @@ def _explain(token: Snapshot, module: str) -> str:
     for_s = f"for {token.for_s:.0f} s"
     match token.condition:
         case Condition.OPENING:
-            return f"the token is being opened, {for_s}; if it takes long: {_look(module)}"
+            return f"the token could not be opened yet, {for_s}: {token.problem}; {_look(module)}"
         case Condition.REFUSED:
             return (
                 f"the token must not be used, {for_s}: {token.problem}. Nothing is issued until that is set "

@@ -22,7 +22,8 @@ from hsm.pool import Pool
 log = logging.getLogger(__name__)
 
 NOT_HELD: Final = "the token does not hold the CA key"
-NO_TURN: Final = "the token was too busy, or away for too long, to be asked"
+NO_TURN: Final = "the token was too busy to be asked in time"
+AWAY: Final = "the token was away, and was not asked"
 OVERRAN: Final = "the token did not answer in time"
 NOT_SIGNED: Final = "the token did not sign"
 BAD_SIGNATURE: Final = "bad signature"
@@ -107,7 +108,7 @@ def _explain(job: SigningJob, error: HsmError) -> Unsigned:
     log.error("no signature with CA key %s: %s", job.ca_key, error)
     match error:
         case NoTurn():
-            return Unsigned(reason=NO_TURN, requested=False)
+            return Unsigned(reason=AWAY if error.away else NO_TURN, requested=False)
         case TokenOverran():
             return Unsigned(reason=OVERRAN, abandoned=True)
         case _:

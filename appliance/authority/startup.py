@@ -75,7 +75,9 @@ def token_source(config: Config, pin: Pin | None = None) -> TokenSource:
     def load() -> Module:
         if table.softhsm is not None:
             use_configuration(config.path(table.softhsm))
-        return load_module(config.path(table.module), parameters=table.parameters)
+        return load_module(
+            config.path(table.module), parameters=table.parameters, environment=table.environment
+        )
 
     return TokenSource(
         load=load,

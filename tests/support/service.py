@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from appliance.authority.client import AuthorityClient
+from hsm.softhsm import find_module
+from support.shim import Shim
 
 CHANCERY: Final = str(Path(sys.executable).with_name("chancery"))
 HOST: Final = "web-1.acme.example"
@@ -226,7 +229,7 @@ class Service:
         os.kill(pids[0], signal.SIGKILL)
 
     @contextmanager
-    def running(self, **environment: str) -> Iterator[Service]:
+    def running(self, *, ready: bool = True, **environment: str) -> Iterator[Service]:
         """Run `chancery serve`; stop it cleanly at the end, unless the test has ended it."""
         with (self.scratch / "serve.log").open("ab") as log:
             process = subprocess.Popen(
@@ -238,7 +241,8 @@ class Service:
             )
         self.process = process
         try:
-            self.await_ready()
+            if ready:
+                self.await_ready()
             yield self
         finally:
             process.terminate()
@@ -276,6 +280,29 @@ def make_service(scratch: Path, policy: str = POLICY) -> Service:
         *("--listen", f"127.0.0.1:{service.port}", "--health", f"127.0.0.1:{service.health}"),
     )
     return service
+
+
+def make_disturbed_service(scratch: Path, **token: object) -> tuple[Service, Shim]:
+    """Make a data directory whose token stands behind the shim; ``token`` overrides its settings."""
+    service = make_service(scratch)
+    shim = Shim(scratch, find_module())
+    path = service.data / "chancery.toml"
+    settings = tomllib.loads(path.read_text())["token"] | token
+    settings |= {"module": str(shim.module), "environment": shim.environment}
+    before, _, after = path.read_text().partition("[token]\n")
+    _, bracket, rest = after.partition("\n[")
+    path.write_text(f"{before}[token]\n{_format_table(settings)}{bracket}{rest}")
+    return service, shim
+
+
+def _format_table(settings: Mapping[str, object]) -> str:
+    inline = {
+        name: "{" + ", ".join(f"{key} = {json.dumps(each)}" for key, each in value.items()) + "}"
+        if isinstance(value, dict)
+        else json.dumps(value)
+        for name, value in settings.items()
+    }
+    return "".join(f"{name} = {value}\n" for name, value in inline.items())
 
 
 def free_port() -> int:
