@@ -22,7 +22,7 @@ from demo import Demo, run
 
 from appliance.authority.startup import open_token
 from appliance.config import load_config
-from appliance.ssh.signature import sign
+from hsm.keys import prepare
 from hsm.token import Token
 
 CONNECTIONS: Final = (1, 16, 64)
@@ -71,15 +71,17 @@ def measure_token(data: Path, seconds: int) -> dict[int, float]:
 
 
 def sign_for(token: Token, threads: int, seconds: int) -> float:
-    """Return signatures a second by so many threads."""
+    """Return verified signatures a second by so many threads, each with a session of its own."""
     record = next(record for record in token.keys() if record.label.startswith("ca-acme-users"))  # noqa: SIM118
     key = token.private_key(record.public_key)
+    sessions = [token.open_session() for _ in range(threads)]
     counts = [0] * threads
     end = time.monotonic() + seconds
 
     def work(position: int) -> None:
         while time.monotonic() < end:
-            sign(key, MESSAGE)
+            prepared = prepare(key, MESSAGE)
+            prepared.finish(sessions[position].sign(record, prepared.data))
             counts[position] += 1
 
     workers = [threading.Thread(target=work, args=(position,)) for position in range(threads)]
@@ -87,6 +89,8 @@ def sign_for(token: Token, threads: int, seconds: int) -> float:
         worker.start()
     for worker in workers:
         worker.join()
+    for session in sessions:
+        session.close()
     return sum(counts) / seconds
 
 
