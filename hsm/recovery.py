@@ -26,8 +26,10 @@ from hsm.token import Token
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_S: Final = 0.5
+MIN_PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 30.0
+# Of the time that an outage has lasted: nobody waits much longer than the token was away.
+_PAUSE_SHARE: Final = 0.25
 _POLL_S: Final = 0.2
 # Errors of a token that answers: a new process would be told the same.
 _PERSON_NEEDED: Final = (PinRefused, KeyRefused, BadSignature)
@@ -140,7 +142,7 @@ class Recovery:
 
     def _climb(self) -> Token | None:
         """Try rungs until the token works; None if it is to be left alone."""
-        began, pause_s = time.monotonic(), FIRST_PAUSE_S
+        began = time.monotonic()
         rung = Rung.LOGIN if self._worked else Rung.MODULE
         while not self._stopping.is_set():
             if not self._patient.wait_idle(_POLL_S):
@@ -161,8 +163,8 @@ class Recovery:
             if rung is Rung.LOGIN:
                 rung = Rung.MODULE
             else:
-                self._stopping.wait(pause_s)
-                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+                lasted_s = time.monotonic() - began
+                self._stopping.wait(min(max(MIN_PAUSE_S, _PAUSE_SHARE * lasted_s), MAX_PAUSE_S))
         return None
 
     def _try(self, rung: Rung) -> Token:

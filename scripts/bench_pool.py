@@ -1,7 +1,7 @@
-"""What the pool makes of a token: how busy it keeps a slow one, and how close it comes to a fast one's own rate.
+"""What the pool makes of a token: how busy it keeps a slow one, how close it comes to the rate of a fast one.
 
-The token is SoftHSM behind the tests' shim, which sleeps in C_Sign where it is told to, and counts there: busy
-is the time spent inside C_Sign, of all sessions, as a share of the time that went by.
+The token is SoftHSM behind the tests' shim, which sleeps in C_Sign where it is told to, and counts there:
+busy is the time spent inside C_Sign, of all sessions, as a share of the time that went by.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ def main() -> None:
         measure_rsa(token, seconds)
 
 
-def measure_busy(
-    token: ShimmedToken, *, sessions: int, delay_ms: int, wanted: float, seconds: float
-) -> None:
+def measure_busy(token: ShimmedToken, *, sessions: int, delay_ms: int, wanted: float, seconds: float) -> None:
     """Keep a slow token busy with P-256 signatures, and print which share of the time it was."""
     pool, _ = token.ready_pool(sessions=sessions)
     key = pool.private_key(token.probe.public_key, "the probe key")
@@ -66,7 +64,7 @@ def measure_rsa(token: ShimmedToken, seconds: float) -> None:
     pools = {sessions: token.ready_pool(sessions=sessions) for sessions in (1,)}
     pool, key = pools[1]
     assert pool.token is not None
-    record = next(record for record in pool.token.keys() if record.label == "ca")
+    record = next(record for record in pool.token.keys() if record.label == "ca")  # noqa: SIM118
     session = pool.token.open_session()
     data = prepare(key, MESSAGE).data
     counts = {"raw": 0.0, "pool": 0.0}

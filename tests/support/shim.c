@@ -59,7 +59,7 @@ static CK_RV initialize(void *arguments) {
     control->initializes++;
     if (control->dead_process == (uint64_t)getpid()) return GENERAL_ERROR;
     CK_RV result = ((CK_RV(*)(void *))real.call[INITIALIZE])(arguments);
-    if (result == OK) control->need_initialize = 0;
+    if (result == OK) control->need_initialize = control->dead_sessions = 0; /* handles are counted anew */
     return result;
 }
 
