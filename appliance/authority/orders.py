@@ -83,7 +83,22 @@ def verify_orders(
         raise _denied(command, "has two orders by one operator")
     for order in orders:
         _verify_order(command, order, context)
+    if len(orders) < _orders_needed(command, context):
+        raise _denied(
+            command,
+            "needs orders by two different operators, the policy says: one signs with --sign-only FILE, the "
+            "other gives the order with `chancery order give FILE`",
+        )
     return [order.to_data() for order in sorted(orders, key=lambda order: order.operator.encode())]
+
+
+def _orders_needed(command: Mapping[str, object], context: OrderContext) -> int:
+    """Return how many operators must have ordered this.
+
+    What founds a log is ordered by the one who founds it: nobody else is known yet, and nothing is issued.
+    """
+    founding = context.policy_seq == 0
+    return 2 if not founding and command["verb"] in context.policy.two_operators else 1
 
 
 def _verify_order(command: Mapping[str, object], order: OrderBody, context: OrderContext) -> None:

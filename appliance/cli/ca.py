@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from appliance.authority.commands import CreateCa
@@ -17,7 +15,7 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
-from appliance.cli.ordering import give_order, order_options
+from appliance.cli.ordering import Ordering, give_order, order_options
 from appliance.errors import Refusal
 from appliance.index.render import format_trusted_keys, render_ca_key
 from appliance.requests import check_body
@@ -61,8 +59,7 @@ def create(
     customer: str | None,
     algorithm: str,
     phase: str,
-    operator: str,
-    key: Path,
+    ordering: Ordering,
 ) -> None:
     """Make a key for the CA NAME on the token, and put it on record with a transcript of its making."""
     members = {
@@ -73,8 +70,8 @@ def create(
         "customer": customer,
         "phase": phase,
     }
-    give_order(shell, check_body(CreateCa, members), operator=operator, key=key)
-    note(f"{name} is made: `chancery ca export {name}` prints what to install")
+    if give_order(shell, check_body(CreateCa, members), ordering):
+        note(f"{name} is made: `chancery ca export {name}` prints what to install")
 
 
 @ca.command("list", epilog=examples("chancery ca list", "chancery ca list --json"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 
 import click
 
@@ -18,7 +17,7 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
-from appliance.cli.ordering import give_order, order_options
+from appliance.cli.ordering import Ordering, give_order, order_options
 from appliance.clock import now_s
 from appliance.durations import parse_duration
 from appliance.identity.api import SECRET_BYTES, ApiCredential, format_credential, hash_secret
@@ -53,8 +52,7 @@ def create(
     kind: str,
     expires: str | None,
     uses: int | None,
-    operator: str,
-    key: Path,
+    ordering: Ordering,
     as_json: bool,
 ) -> None:
     """Make a credential for api:SUBJECT and print it, once: the ledger has its SHA-256 only."""
@@ -68,7 +66,7 @@ def create(
         "expires_s": None if expires is None else now_s() + _seconds(expires),
         "uses": uses,
     }
-    give_order(shell, check_body(CreateCredential, command), operator=operator, key=key)
+    give_order(shell, check_body(CreateCredential, command), ordering)
     text = format_credential(made)
     if as_json:
         show_json({"id": made.id, "identity": f"api:{subject}", "credential": text})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from appliance.authority.commands import AddHost, RemoveHost
@@ -16,7 +14,7 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
-from appliance.cli.ordering import give_order, order_options
+from appliance.cli.ordering import Ordering, give_order, order_options
 from appliance.index.render import render_host
 from appliance.requests import check_body
 
@@ -45,8 +43,7 @@ def add(
     customer: str,
     aliases: tuple[str, ...],
     labels: tuple[str, ...],
-    operator: str,
-    key: Path,
+    ordering: Ordering,
 ) -> None:
     """Register NAME, or register it anew with other names and labels."""
     command = {
@@ -56,7 +53,7 @@ def add(
         "names": sorted({name, *aliases}),
         "labels": [{"name": label, "value": value} for label, value in sorted(_parse_labels(labels).items())],
     }
-    give_order(shell, check_body(AddHost, command), operator=operator, key=key)
+    give_order(shell, check_body(AddHost, command), ordering)
 
 
 @host.command(epilog=examples("chancery host remove db-7.acme.example --operator carol --key ~/.ssh/id"))
@@ -64,10 +61,10 @@ def add(
 @order_options
 @pass_shell
 @plain_errors
-def remove(shell: Shell, name: str, operator: str, key: Path) -> None:
+def remove(shell: Shell, name: str, ordering: Ordering) -> None:
     """Remove NAME: no more certificates, and no host group. Those it has last until they expire."""
     command = check_body(RemoveHost, {"verb": "host.remove", "name": name})
-    give_order(shell, command, operator=operator, key=key)
+    give_order(shell, command, ordering)
 
 
 @host.command("list", epilog=examples("chancery host list", "chancery host list --json"))

@@ -15,6 +15,7 @@ from appliance.cli.doctor import doctor
 from appliance.cli.host import host
 from appliance.cli.init import init
 from appliance.cli.ledger import ledger
+from appliance.cli.order import order
 from appliance.cli.policy import policy
 from appliance.cli.serve import serve
 from appliance.cli.status import status
@@ -36,7 +37,7 @@ def main(context: click.Context, data: Path) -> None:
     context.obj = Shell(data=data.absolute())
 
 
-for command in (init, serve, status, doctor, ca, cert, policy, access, host, credential, ledger):
+for command in (init, serve, status, doctor, ca, cert, policy, access, host, credential, order, ledger):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -8,61 +8,140 @@ from __future__ import annotations
 
 import base64
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from appliance.authority.commands import CommandBody
-from appliance.authority.orders import NAMESPACE, OrderBody, order_message
+from appliance.authority.orders import MAX_VALIDITY_S, NAMESPACE, OrderBody, order_message
 from appliance.cli.console import Shell, note
-from appliance.errors import ChanceryError
+from appliance.errors import ChanceryError, Refusal
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.sshsig import parse_armored_sshsig
 
-# Enough for a second operator to sign the same day; an order is carried out within seconds as a rule.
+# An order is carried out within seconds as a rule.
 VALIDITY_S: Final = 3_600
+
+
+# Less than the longest that the authority takes, by what clocks may differ.
+SIGN_ONLY_VALIDITY_S: Final = MAX_VALIDITY_S - 600
+
+
+class UnusableOrderFile(ChanceryError):
+    """A file that is no order file."""
 
 
 class SigningRefused(ChanceryError):
     """ssh-keygen did not sign."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordering:
+    """Who orders, with which key, and where to leave the order if another operator is to add his."""
+
+    operator: str
+    key: Path
+    sign_only: Path | None
+
+
+class OrderFile(BaseModel):
+    """A command and the orders for it so far, on its way from one operator to the next."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["chancery/order/v1"] = "chancery/order/v1"
+    origin: str
+    command: dict[str, Any]
+    orders: tuple[OrderBody, ...]
+    files: tuple[dict[str, str], ...] = ()
+
+
 def order_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say who orders and with which key."""
-    key = click.option(
-        "--key",
-        required=True,
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="The operator's SSH key; a .pub file for a key in the agent.",
+    """Add the options that say who orders and with which key; the command gets them as ``ordering``."""
+
+    @wraps(command)
+    def collect(*arguments: Any, operator: str, key: Path, sign_only: Path | None, **more: Any) -> None:
+        command(*arguments, ordering=Ordering(operator=operator, key=key, sign_only=sign_only), **more)
+
+    options = (
+        click.option("--operator", required=True, help="The operator's name in the policy."),
+        click.option(
+            "--key",
+            required=True,
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="The operator's SSH key; a .pub file for a key in the agent.",
+        ),
+        click.option(
+            "--sign-only",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="Leave the signed order in FILE, for another operator to give: see `chancery order`.",
+        ),
     )
-    operator = click.option("--operator", required=True, help="The operator's name in the policy.")
-    return operator(key(command))
+    for option in reversed(options):
+        collect = option(collect)
+    return collect
 
 
 def give_order(
-    shell: Shell, command: CommandBody, *, operator: str, key: Path, **more: object
-) -> dict[str, Any]:
-    """Sign a command for the policy in force and have it carried out; return what was recorded.
+    shell: Shell, command: CommandBody, ordering: Ordering, *, files: Sequence[dict[str, str]] = ()
+) -> bool:
+    """Sign a command for the policy in force and have it carried out; say whether it was.
 
     Raises:
         Refusal: the authority's, or it does not run.
         SigningRefused: there is no signature.
     """
+    origin = shell.ask("context")["origin"]
+    unsigned = OrderFile(origin=origin, command=dict(command.to_command()), orders=(), files=tuple(files))
+    return add_order(shell, unsigned, ordering)
+
+
+def add_order(shell: Shell, order_file: OrderFile, ordering: Ordering) -> bool:
+    """Add one operator's order to those of a file, and give them or leave them; as :func:`give_order`."""
     context = shell.ask("context")
-    members = command.to_command()
+    if order_file.origin != context["origin"]:
+        raise Refusal("conflict", f"the order is for {order_file.origin}, this is {context['origin']}")
+    wait_s = VALIDITY_S if ordering.sign_only is None else SIGN_ONLY_VALIDITY_S
     order = sign_order(
-        members,
+        order_file.command,
         origin=context["origin"],
         policy_seq=context["policy"],
-        expires_s=context["now_s"] + VALIDITY_S,
-        operator=operator,
-        key=key,
+        expires_s=context["now_s"] + wait_s,
+        operator=ordering.operator,
+        key=ordering.key,
     )
-    done: dict[str, Any] = shell.ask("order", command=members, orders=[order.model_dump()], **more)
+    signed = order_file.model_copy(update={"orders": (*order_file.orders, order)})
+    if ordering.sign_only is not None:
+        ordering.sign_only.write_text(signed.model_dump_json(indent=2) + "\n", "utf-8")
+        note(
+            f"nothing was done yet: within {SIGN_ONLY_VALIDITY_S // 3600} h another operator runs\n"
+            f"  chancery order give {ordering.sign_only} --operator NAME --key KEY"
+        )
+        return False
+    more = {"files": list(signed.files)} if signed.files else {}
+    orders = [each.model_dump() for each in signed.orders]
+    done: dict[str, Any] = shell.ask("order", command=signed.command, orders=orders, **more)
     note(f"on record as entry {', '.join(str(entry['seq']) for entry in done['entries'])}")
-    return done
+    return True
+
+
+def read_order_file(path: Path) -> OrderFile:
+    """Read what ``--sign-only`` left.
+
+    Raises:
+        UnusableOrderFile: it is none.
+    """
+    try:
+        return OrderFile.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+        raise UnusableOrderFile(f"{path}: not what --sign-only leaves: {first}") from error
 
 
 def sign_order(

@@ -8,7 +8,7 @@ import click
 
 from appliance.authority.commands import ApplyPolicy
 from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_json
-from appliance.cli.ordering import give_order, order_options
+from appliance.cli.ordering import Ordering, give_order, order_options
 from appliance.errors import Refusal
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyFile, parse_policy
@@ -43,12 +43,12 @@ def check(files: tuple[Path, ...]) -> None:
 @order_options
 @pass_shell
 @plain_errors
-def apply(shell: Shell, files: tuple[Path, ...], operator: str, key: Path) -> None:
+def apply(shell: Shell, files: tuple[Path, ...], ordering: Ordering) -> None:
     """Apply FILES, in their order: from then on every decision follows them, and no others."""
     read = _read(files)
     _check(read)
     texts = [{"name": file.name, "text": file.text} for file in read]
-    give_order(shell, ApplyPolicy.of(read), operator=operator, key=key, files=texts)
+    give_order(shell, ApplyPolicy.of(read), ordering, files=texts)
 
 
 @policy.command(epilog=examples("chancery policy show", "chancery policy show --json"))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from appliance.policy.document import Document, Grant, HostGroup, Operator, Policy, PolicyError, Problem
+from appliance.policy.roles import ORDER_ROLES, may_order
 from appliance.ssh.keys import PublicKey
 
 _Found = Iterator[tuple[str, str]]
@@ -41,6 +42,8 @@ def _check_own_file(_policy: Policy, document: Document) -> _Found:
     for tables, kind in ((document.operators, "operator"), (document.persons, "person")):
         for entry in tables:
             yield f'{kind} "{entry.name}"', "a customer's own file cannot have such a table"
+    if document.appliance is not None:
+        yield "appliance", "a customer's own file cannot have such a table"
     for group in document.host_groups:
         if group.customer != document.customer:
             yield f'host_group "{group.name}": customer', f"expected {document.customer}, whose file this is"
@@ -126,6 +129,22 @@ def _check_operators(policy: Policy, document: Document) -> _Found:
                 yield f"{where}: keys[{position}]", f"is a key of operator {owner} already"
 
 
+def _check_appliance(policy: Policy, document: Document) -> _Found:
+    if document.appliance is None:
+        return
+    for position, verb in enumerate(document.appliance.two_operators):
+        where = f"appliance: two_operators[{position}]"
+        if verb not in ORDER_ROLES:
+            yield where, f"got {verb!r}, expected one of {', '.join(ORDER_ROLES)}"
+            continue
+        able = [each.name for each in policy.operators.values() if each.keys and may_order(each, verb)]
+        if len(able) < 2:
+            yield (
+                where,
+                f"operators with a key that may order {verb}: {', '.join(able) or 'none'}; expected two",
+            )
+
+
 def _other_owner(policy: Policy, operator: Operator, key: PublicKey) -> str | None:
     for other in policy.operators.values():
         if other.name != operator.name and key in other.keys:
@@ -158,4 +177,5 @@ _CHECKS: Final[tuple[Callable[[Policy, Document], _Found], ...]] = (
     _check_grants,
     _check_persons,
     _check_operators,
+    _check_appliance,
 )

@@ -207,6 +207,13 @@ class Operator:
 
 
 @table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Appliance:
+    """``[appliance]``: rules for the appliance itself. ``two_operators``: verbs that no one orders alone."""
+
+    two_operators: Annotated[tuple[str, ...], AfterValidator(_no_duplicates)] = ()
+
+
+@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
 class Document:
     """One file. ``customer`` makes it that customer's own: it can speak of nothing else."""
 
@@ -218,6 +225,7 @@ class Document:
     persons: Annotated[tuple[Person, ...], Field(alias="person")] = ()
     grants: Annotated[tuple[Grant, ...], Field(alias="grant")] = ()
     operators: Annotated[tuple[Operator, ...], Field(alias="operator")] = ()
+    appliance: Appliance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +256,7 @@ class Policy:
     persons: dict[str, Person] = field(default_factory=dict)
     operators: dict[str, Operator] = field(default_factory=dict)
     grants: tuple[FiledGrant, ...] = ()
+    two_operators: frozenset[str] = frozenset()
 
 
 _DOCUMENT: Final = TypeAdapter(Document)
@@ -376,4 +385,7 @@ def _join(files: Sequence[PolicyFile], documents: Sequence[tuple[str, Document]]
         persons=_by_name(entry for document in parsed for entry in document.persons),
         operators=_by_name(entry for document in parsed for entry in document.operators),
         grants=tuple(FiledGrant(file=name, grant=grant) for name, doc in documents for grant in doc.grants),
+        two_operators=frozenset(
+            verb for doc in parsed if doc.appliance is not None for verb in doc.appliance.two_operators
+        ),
     )

@@ -103,7 +103,6 @@ def test_problem_is_said_with_its_place(old: str, new: str, said: str) -> None:
     "feature",
     [
         "[[schedule]]\nname = 'office'",
-        "[appliance]\ntwo_operators = ['policy.apply']",
         *(
             f"{GRANT.replace('deploy', 'x')}{line}"
             for line in (
