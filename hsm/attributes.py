@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pkcs11 import Attribute
+from pkcs11 import Attribute, MechanismFlag
 from pkcs11.exceptions import AttributeSensitive, AttributeTypeInvalid, FunctionFailed
 
 from hsm.algorithm import Algorithm, PublicKey
@@ -39,6 +39,11 @@ REQUIRED: Final[Mapping[Attribute, frozenset[bool | None]]] = {
 }
 # Good to have false: they keep others who have the PIN from copying, destroying or relabelling the key.
 WISHED_FALSE: Final = (Attribute.COPYABLE, Attribute.DESTROYABLE, Attribute.MODIFIABLE)
+# What is asked for, one after the other: NSS knows the last only, others none of them.
+WISHES: Final = (WISHED_FALSE, (Attribute.MODIFIABLE,), ())
+
+USES: Final = MechanismFlag.SIGN | MechanismFlag.VERIFY
+_USES_OF_TPMS: Final = USES | MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT
 
 NAMES: Final = tuple(f"CKA_{attribute.name}" for attribute in (*REQUIRED, *WISHED_FALSE))
 
@@ -57,6 +62,14 @@ class KeyRecord:
     public_key: PublicKey
     algorithm: Algorithm
     attributes: tuple[tuple[str, bool | None], ...]
+
+
+def choose_uses(tolerated: Collection[str]) -> MechanismFlag:
+    """Return what a new key is to be for: signatures, but for TPMs, whose keys also decrypt or do neither.
+
+    Not found out by trying: a TPM's module loses memory with every key that it fails to make.
+    """
+    return _USES_OF_TPMS if f"CKA_{Attribute.DECRYPT.name}" in tolerated else USES
 
 
 def read_attributes(private_key: Any) -> tuple[tuple[str, bool | None], ...]:

@@ -29,6 +29,11 @@ class TokenSource:
     label: str
     read_pin: Callable[[], Pin]
     tolerated: Collection[str] = ()
+    attestation: int | None = None
+
+    def open(self, module: Module, pin: Pin) -> Token:
+        """Open the token; see :meth:`hsm.token.Token.open`."""
+        return Token.open(module, self.label, pin, tolerated=self.tolerated, attestation=self.attestation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,7 @@ class Connection:
             self._module = self._source.load()
         pin = self._read_pin()
         try:
-            token = Token.open(self._module, self._source.label, pin, tolerated=self._source.tolerated)
+            token = self._source.open(self._module, pin)
         except PinRefused:
             self._refused = pin
             raise

@@ -31,8 +31,9 @@ _MAX_RSA_BYTES: Final = 16384 // 8
 def decode_ec_public_key(params: bytes, point: bytes) -> PublicKey | None:
     """Decode CKA_EC_PARAMS and CKA_EC_POINT; None for a curve that the package does not use.
 
-    The point is a DER OCTET STRING, as the standard says, or bare, as some modules give it. The two have
-    different lengths, so that neither can be taken for the other.
+    The point is a DER OCTET STRING, as the standard says, or bare, as some modules give it, or has a length
+    of one byte where DER wants two: tpm2-pkcs11 1.9 with P-521, which it then cannot sign with. The three
+    have different lengths, so that none can be taken for another.
 
     Raises:
         KeyRefused: the point is of another length than its curve's, or not on it.
@@ -42,9 +43,10 @@ def decode_ec_public_key(params: bytes, point: bytes) -> PublicKey | None:
         return None
     curve = CURVES.get(algorithm)
     size = 32 if curve is None else 1 + 2 * _coordinate_size(curve)
-    header = _octet_string_header(size)
-    if len(point) == len(header) + size and point.startswith(header):
-        point = point[len(header) :]
+    for header in (_octet_string_header(size), bytes([0x04, size])):
+        if len(point) == len(header) + size and point.startswith(header):
+            point = point[len(header) :]
+            break
     if len(point) != size:
         raise KeyRefused(
             f"CKA_EC_POINT of a key on {algorithm}: got {len(point)} bytes, expected {size}, bare or as a "

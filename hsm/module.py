@@ -112,6 +112,8 @@ class Module:
             raise ModuleUnavailable(
                 f"PKCS#11 module {path} cannot be loaded; is it the right file, for this machine? {error}"
             ) from error
+        # Never unloaded: at exit the library would call methods of a class that is half taken apart.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._library))
         self._pid = os.getpid()
         self.path = path
         self.parameters = parameters

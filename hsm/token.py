@@ -7,6 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import product
 from threading import Lock
 from typing import Any, Final, Self
@@ -16,7 +17,8 @@ from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, PK
 from pkcs11 import exceptions as pkcs11_errors
 
 from hsm.algorithm import PROFILES, Algorithm, Profile, PublicKey, algorithm_of
-from hsm.attributes import REQUIRED, WISHED_FALSE, KeyRecord, check_attributes, read_attributes
+from hsm.attestation import attestation_mapper, read_attestation
+from hsm.attributes import REQUIRED, WISHES, KeyRecord, check_attributes, choose_uses, read_attributes
 from hsm.encoding import EC_PARAMS, decode_ec_public_key, decode_rsa_public_key
 from hsm.errors import (
     HsmError,
@@ -45,12 +47,22 @@ _PIN_ADVICE: Final[dict[type[PKCS11Error], str]] = {
 }
 # How a token says that it does not know an attribute of the template, or this form of the parameters.
 _TEMPLATE_REFUSED: Final = (
+    pkcs11_errors.GeneralError,  # NSS
     pkcs11_errors.AttributeReadOnly,
     pkcs11_errors.AttributeTypeInvalid,
     pkcs11_errors.AttributeValueInvalid,
     pkcs11_errors.DomainParamsInvalid,
     pkcs11_errors.TemplateInconsistent,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key pair that the token has just made, and what is put on record of that."""
+
+    record: KeyRecord
+    transcript: str
+    attestation: bytes | None
 
 
 class Token:
@@ -63,12 +75,18 @@ class Token:
     """
 
     def __init__(
-        self, module: Module, pkcs11_token: pkcs11.Token, anchor: pkcs11.Session, tolerated: frozenset[str]
+        self,
+        module: Module,
+        pkcs11_token: pkcs11.Token,
+        anchor: pkcs11.Session,
+        tolerated: frozenset[str],
+        attestation: int | None,
     ) -> None:
         self._module = module
         self._pkcs11_token = pkcs11_token
         self._anchor = anchor
         self._tolerated = tolerated
+        self._attestation = attestation
         self._using = Lock()
         self._own: Session | None = None
         self._held: dict[bytes, KeyRecord] = {}
@@ -83,11 +101,20 @@ class Token:
             )
 
     @classmethod
-    def open(cls, module: Module, label: str, pin: Pin, *, tolerated: Collection[str] = ()) -> Self:
+    def open(
+        cls,
+        module: Module,
+        label: str,
+        pin: Pin,
+        *,
+        tolerated: Collection[str] = (),
+        attestation: int | None = None,
+    ) -> Self:
         """Find the one token with this label and log in.
 
         ``tolerated`` names attributes (``CKA_DERIVE``) that this token's private keys may have other than
-        they should: for tokens that cannot do better, and keys that were imported knowingly.
+        they should: for tokens that cannot do better, and keys that were imported knowingly. ``attestation``
+        is the vendor's attribute with evidence of a key's making, see :mod:`hsm.attestation`.
 
         Raises:
             TokenUnavailable: no token or several have the label, it does not answer, or this process has it
@@ -100,7 +127,7 @@ class Token:
         pkcs11_token = _find_token(module, label)
         anchor = _log_in(pkcs11_token, pin)
         try:
-            return cls(module, pkcs11_token, anchor, frozenset(tolerated))
+            return cls(module, pkcs11_token, anchor, frozenset(tolerated), attestation)
         except HsmError:
             anchor.close()
             raise
@@ -183,8 +210,8 @@ class Token:
         check_attributes(found[0], self._tolerated)
         return private_key(found[0].public_key, lambda data: self._sign(found[0], data))
 
-    def generate(self, label: str, algorithm: Algorithm) -> tuple[KeyRecord, str]:
-        """Make a key pair on the token, test it, and return its record and the transcript.
+    def generate(self, label: str, algorithm: Algorithm) -> NewKey:
+        """Make a key pair on the token, test it, and return it with the transcript of its making.
 
         A crash or an error after the token made the key leaves it there, mostly impossible to destroy but by
         erasing the token; its label is taken from then on, and it is on nobody's record.
@@ -204,7 +231,17 @@ class Token:
         key = private_key(record.public_key, lambda data: self._sign(record, data))
         key.sign_prepared(prepare(key, build_test_message(record.public_key)))
         mechanism = _mechanism_name(PROFILES[algorithm].generate)
-        return record, format_transcript(self._describe(), record, mechanism)
+        attestation = self._read_attestation(cka_id)
+        transcript = format_transcript(self._describe(), record, mechanism, attestation)
+        return NewKey(record=record, transcript=transcript, attestation=attestation)
+
+    def _read_attestation(self, cka_id: bytes) -> bytes | None:
+        with self._asking("for evidence of the new key"):
+            session = self._pkcs11_token.open(attribute_mapper=attestation_mapper(self._attestation))
+            try:
+                return read_attestation(session, cka_id, self._attestation)
+            finally:
+                session.close()
 
     def _allows(self, profile: Profile) -> bool:
         if not {_mechanism_name(profile.generate), _mechanism_name(profile.sign)} <= self.mechanisms:
@@ -232,11 +269,12 @@ class Token:
     def _make_pair(self, label: str, cka_id: bytes, algorithm: Algorithm) -> None:
         # No PIN: the login is the application's. Closing it does not log out, for the same reason.
         with self._pkcs11_token.open(rw=True) as session:
-            attempts = product((WISHED_FALSE, ()), EC_PARAMS.get(algorithm, (b"",)))
+            attempts = product(WISHES, EC_PARAMS.get(algorithm, (b"",)))
+            uses = choose_uses(self._tolerated)
             refusal: PKCS11Error | None = None
             for wished, params in attempts:
                 try:
-                    _generate_pair(session, label, cka_id, algorithm, params, wished)
+                    _generate_pair(session, label, cka_id, algorithm, params, wished, uses)
                 except _TEMPLATE_REFUSED as error:
                     refusal = error
                 else:
@@ -369,9 +407,10 @@ def _generate_pair(
     algorithm: Algorithm,
     params: bytes,
     wished_false: tuple[Attribute, ...],
+    uses: MechanismFlag,
 ) -> None:
     profile = PROFILES[algorithm]
-    # DECRYPT, UNWRAP and DERIVE are false by the library's doing; SoftHSM's default for SIGN_RECOVER is true.
+    # UNWRAP, DERIVE and mostly DECRYPT are false by the library's doing; SIGN_RECOVER is true by SoftHSM's.
     private = {
         Attribute.SENSITIVE: True,
         Attribute.EXTRACTABLE: False,
@@ -382,7 +421,7 @@ def _generate_pair(
         "id": cka_id,
         "label": label,
         "store": True,
-        "capabilities": MechanismFlag.SIGN | MechanismFlag.VERIFY,
+        "capabilities": uses,
         "mechanism": profile.generate,
         "private_template": private,
     }

@@ -41,7 +41,9 @@ def build_test_message(public_key: PublicKey) -> bytes:
     return _TEST_MESSAGE.format(spki_sha256(public_key)).encode()
 
 
-def format_transcript(token: TokenDescription, record: KeyRecord, mechanism: str) -> str:
+def format_transcript(
+    token: TokenDescription, record: KeyRecord, mechanism: str, attestation: bytes | None
+) -> str:
     """Format the transcript of a key ceremony, once the test signature has been verified."""
     return (
         "PKCS#11 key ceremony, transcript version 1\n"
@@ -58,9 +60,16 @@ def format_transcript(token: TokenDescription, record: KeyRecord, mechanism: str
         "private key, as the token reports it:\n"
         f"{format_attributes(record)}"
         f"public key, SHA-256 of its SPKI: {spki_sha256(record.public_key)}\n"
+        f"attestation by the token: {_describe(attestation)}\n"
         "test signature: made by the token over the message below, verified with the public key\n"
         f"test message: {build_test_message(record.public_key).decode()!r}\n"
     )
+
+
+def _describe(attestation: bytes | None) -> str:
+    if attestation is None:
+        return "none"
+    return f"{len(attestation)} bytes, SHA-256 {hashlib.sha256(attestation).hexdigest()}"
 
 
 def _line(text: str) -> str:

@@ -6,6 +6,7 @@ state (a policy's text, a key that was just made) comes in with the command.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -37,7 +38,9 @@ from appliance.errors import Refusal
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.evaluate import EVALUATOR
+from appliance.ssh.keys import format_public_key_line, from_cryptography
 from audit.entry import Entry, canonical_json
+from hsm.token import NewKey
 
 # Of one policy.file entry; the second is what its text may take as JSON, where a quote or a newline is two
 # bytes, with room for the rest of an entry of 60 000.
@@ -120,11 +123,9 @@ def create_credential(command: CreateCredential, orders: Sequence[OrderBody], an
     return CarryOut(command, orders, partial(_build_credential, command), answer)
 
 
-def record_ca(
-    command: CreateCa, public_key: str, transcript: str, orders: Sequence[OrderBody], answer: Answer
-) -> CarryOut:
+def record_ca(command: CreateCa, made: NewKey, orders: Sequence[OrderBody], answer: Answer) -> CarryOut:
     """Put a CA key on record that the token has just made."""
-    return CarryOut(command, orders, partial(_build_ca, command, public_key, transcript), answer)
+    return CarryOut(command, orders, partial(_build_ca, command, made), answer)
 
 
 def policy_events(command: ApplyPolicy, policy: Policy, seq: int, orders: list[OrderData]) -> list[Event]:
@@ -208,25 +209,25 @@ def _build_credential(
     return [Event(kind="credential.created", data=data)]
 
 
-def _build_ca(
-    command: CreateCa, public_key: str, transcript: str, state: State, _at: At, orders: list[OrderData]
-) -> list[Event]:
+def _build_ca(command: CreateCa, made: NewKey, state: State, _at: At, orders: list[OrderData]) -> list[Event]:
     check_ca(command, state)
-    return ca_events(command, public_key, transcript, orders)
+    return ca_events(command, made, orders)
 
 
-def ca_events(command: CreateCa, public_key: str, transcript: str, orders: list[OrderData]) -> list[Event]:
+def ca_events(command: CreateCa, made: NewKey, orders: list[OrderData]) -> list[Event]:
     """Return the entries that take a new key through its first phases."""
     data = CaPhase(
         name=command.name,
         type=command.type,
-        public_key=public_key,
-        transcript=transcript,
+        public_key=format_public_key_line(from_cryptography(made.record.public_key)),
+        transcript=made.transcript,
         command=command.to_command(),
         orders=orders,
     )
     if command.customer is not None:
         data["customer"] = command.customer
+    if made.attestation is not None:
+        data["attestation"] = base64.b64encode(made.attestation).decode()
     return [Event(kind=f"ca.{phase}", data=data) for phase in CreateCa.PHASES[command.phase]]
 
 

@@ -22,7 +22,6 @@ from appliance.authority.signing import Signing
 from appliance.authority.state import State
 from appliance.authority.writer import At, Writer
 from appliance.errors import Refusal
-from appliance.ssh.keys import format_public_key_line, from_cryptography
 from audit.entry import Entry
 from hsm.algorithm import Algorithm
 from hsm.errors import HsmError
@@ -66,17 +65,16 @@ class Ceremony:
         try:
             with self._one_at_a_time:
                 label, algorithm = key_label(command.name), Algorithm(command.algorithm)
-                record, transcript = self._pool.call(
+                made = self._pool.call(
                     lambda session: session.token.generate(label, algorithm), call_s=GENERATE_S
                 )
-                key = self._pool.private_key(record.public_key, f"a key of the CA {command.name}")
+                key = self._pool.private_key(made.record.public_key, f"a key of the CA {command.name}")
                 self._signing.add_key(key)
         except HsmError as error:
             log.error("no key for the CA %s: %s", command.name, error)  # noqa: TRY400 - a known cause
             answer(Refusal("hsm-unavailable", f"the token made no key: {error}", retry_after_s=5))
             return
-        public_key = format_public_key_line(from_cryptography(record.public_key))
-        self._writer.submit_owed(record_ca(command, public_key, transcript, orders, answer))
+        self._writer.submit_owed(record_ca(command, made, orders, answer))
 
 
 def key_label(name: str) -> str:

@@ -147,6 +147,7 @@ class CaPhase(Ordered):
     type: Literal["user", "host"]
     public_key: str
     transcript: str
+    attestation: NotRequired[str]  # base64
     customer: NotRequired[str]
 
 

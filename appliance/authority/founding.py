@@ -76,9 +76,8 @@ def found_log(
     events = [opened, *policy_events(apply, policy, 1, order(apply))]
     for create in plan_cas(policy, plan.ca_algorithm):
         on_progress(f"making the CA {create.name} ({create.algorithm})")
-        record, transcript = token.generate(key_label(create.name), plan.ca_algorithm)
-        public_key = format_public_key_line(from_cryptography(record.public_key))
-        events += ca_events(create, public_key, transcript, order(create))
+        made = token.generate(key_label(create.name), plan.ca_algorithm)
+        events += ca_events(create, made, order(create))
     return _write(store, plan.origin, events, ledger_key, now_ms)
 
 
@@ -106,7 +105,7 @@ def _make_log_keys(
     made = {}
     for purpose in ("ledger", "bundle", "probe"):
         on_progress(f"making the {purpose} key ({wanted})")
-        made[purpose], _ = token.generate(f"{purpose}-{plan.log_number}", wanted)
+        made[purpose] = token.generate(f"{purpose}-{plan.log_number}", wanted).record
     ledger_key = token.private_key(made["ledger"].public_key)
     if not isinstance(ledger_key, NotePrivateKey):  # for the type checker: both kinds above are
         raise TypeError("a ledger key is Ed25519 or P-256")

@@ -65,7 +65,7 @@ def open_token(config: Config, *, pin: Pin | None = None) -> Token:
         HsmError: it is not there, or does not take the PIN.
     """
     source = token_source(config, pin)
-    return Token.open(source.load(), source.label, source.read_pin(), tolerated=source.tolerated)
+    return source.open(source.load(), source.read_pin())
 
 
 def token_source(config: Config, pin: Pin | None = None) -> TokenSource:
@@ -84,6 +84,7 @@ def token_source(config: Config, pin: Pin | None = None) -> TokenSource:
         label=table.label,
         read_pin=lambda: pin or read_pin(config),
         tolerated=table.tolerate,
+        attestation=None if table.attestation is None else int(table.attestation, 16),
     )
 
 

@@ -103,15 +103,20 @@ def list_(shell: Shell, as_json: bool) -> None:
 @click.option("--known-hosts", is_flag=True, help="As @cert-authority lines for known_hosts.")
 @click.option("--pattern", default="*", show_default=True, help="With --known-hosts: for which hosts.")
 @click.option("--transcript", is_flag=True, help="The transcripts of how its keys were made instead.")
+@click.option("--attestation", is_flag=True, help="What the token attests of them, in base64, instead.")
 @pass_shell
 @plain_errors
-def export(shell: Shell, name: str, known_hosts: bool, pattern: str, transcript: bool) -> None:
+def export(
+    shell: Shell, name: str, known_hosts: bool, pattern: str, transcript: bool, attestation: bool
+) -> None:
     """Print what is to be installed to trust the CA NAME."""
     with shell.look() as snapshot:
         keys = snapshot.ca_keys(name)
     if not keys:
         raise Refusal("not-found", f"there is no CA {name}")
-    if transcript:
+    if attestation:
+        click.echo("\n".join(f"{key.fingerprint} {key.attestation or '-'}" for key in keys))
+    elif transcript:
         click.echo("\n".join(key.transcript for key in keys))
     else:
         click.echo(format_trusted_keys(keys, pattern=pattern if known_hosts else None), nl=False)

@@ -173,6 +173,7 @@ class Projection:
                 "public_key": data["public_key"],
                 "phase": entry.kind.removeprefix("ca."),
                 "transcript": data["transcript"],
+                "attestation": data.get("attestation"),
                 "time_ms": entry.time_ms,
             },
         )

@@ -166,6 +166,7 @@ class Snapshot:
                 halted=halted or (known is not None and known.halted),
                 created_ms=row["time_ms"] if known is None else known.created_ms,
                 transcript=row["transcript"] if known is None else known.transcript,
+                attestation=row["attestation"] if known is None else known.attestation,
             )
         return list(by_key.values())
 

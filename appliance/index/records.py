@@ -101,6 +101,7 @@ class CaKeyRecord:
     halted: bool
     created_ms: int
     transcript: str
+    attestation: str | None  # base64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 
 _TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
     "meta": ({"name": str, "value": str}, "name"),
@@ -72,6 +72,7 @@ _TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
             "public_key": str,
             "phase": str,
             "transcript": str,
+            "attestation": str,
             "time_ms": int,
         },
         "seq",

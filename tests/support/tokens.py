@@ -50,7 +50,7 @@ class ShimmedToken:
         pin_file.write_text(PIN)
         pin_file.chmod(0o600)
         token = Token.open(load_module(shim.module), LABEL, Pin(PIN))
-        probe, _ = token.generate("probe", Algorithm.ECDSA_P256)
+        probe = token.generate("probe", Algorithm.ECDSA_P256).record
         shutil.copytree(directory / "token", directory / "before")
         token.generate("ca", ca)
         token.abandon()

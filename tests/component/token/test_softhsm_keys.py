@@ -31,7 +31,8 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Token]:
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_key_of_every_algorithm_signs_from_eight_threads(token: Token, algorithm: Algorithm) -> None:
-    record, transcript = token.generate(f"key-{algorithm}", algorithm)
+    made = token.generate(f"key-{algorithm}", algorithm)
+    record, transcript = made.record, made.transcript
     key = token.private_key(record.public_key)
     public = from_cryptography(record.public_key)
     messages = [number.to_bytes(4, "big") * 50 for number in range(64)]

@@ -56,7 +56,7 @@ def run(configuration: Path, program: str, *arguments: str, **environment: str) 
 
 
 def test_keys_are_found_again_by_another_process(configuration: Path) -> None:
-    made = run(configuration, "print(opened().generate('one', Algorithm.ECDSA_P256)[0].cka_id.hex())")
+    made = run(configuration, "print(opened().generate('one', Algorithm.ECDSA_P256).record.cka_id.hex())")
     again = run(
         configuration,
         "token = opened(); (record,) = token.keys(); print(record.cka_id.hex())\n"
