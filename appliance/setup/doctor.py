@@ -15,8 +15,12 @@ from typing import Final, Literal
 
 from cryptography import x509
 
+from appliance.authority.client import AuthorityClient
 from appliance.clock import now_s
 from appliance.config import Config
+from appliance.errors import Refusal
+from appliance.setup.token_check import describe_token
+from appliance.supervisor import is_running
 
 Verdict = Literal["ok", "warning", "problem"]
 
@@ -81,12 +85,45 @@ def _check_users(config: Config) -> Iterator[Finding]:
 def _check_token(config: Config) -> Iterator[Finding]:
     module = config.path(config.token.module)
     if not module.is_file():
-        yield Finding(check="token", verdict="problem", detail=f"{module}: there is no such module")
-    elif config.token.softhsm is not None:
+        detail = f"{module}: there is no such module; install it, or correct token.module"
+        yield Finding(check="token", verdict="problem", detail=detail)
+        return
+    if config.token.softhsm is not None:
         detail = "SoftHSM keeps the keys in files, protected by the PIN alone: for tests and first steps"
         yield Finding(check="token", verdict="warning", detail=detail)
+    if is_running(config):
+        yield from _ask_about_token(config)
+    elif config.token.pin == "prompt":
+        detail = "not tried: its PIN is typed in when the service starts, and again after every restart"
+        yield Finding(check="token", verdict="warning", detail=detail)
     else:
-        yield Finding(check="token", verdict="ok", detail=f"module {module}")
+        works, detail = describe_token(config)
+        yield Finding(check="token", verdict="ok" if works else "problem", detail=detail)
+
+
+def _ask_about_token(config: Config) -> Iterator[Finding]:
+    """Ask the authority that has it open: a second login could disturb it."""
+    client = AuthorityClient(config.admin_socket)
+    try:
+        token = client.call("status")["token"]
+    except Refusal as refusal:
+        yield Finding(
+            check="token", verdict="problem", detail=f"the authority does not say: {refusal.detail}"
+        )
+        return
+    finally:
+        client.close()
+    if token["condition"] != "ready":
+        yield Finding(check="token", verdict="problem", detail=token["problem"])
+        return
+    detail = (
+        f"{token['label']!r} ({token['manufacturer']} {token['model']}, serial {token['serial']}) signs in "
+        f"{token['sessions']} sessions, {token['call_ms']} ms a call"
+    )
+    yield Finding(check="token", verdict="ok", detail=detail)
+    if last := token["last_trouble"]:
+        detail = f"{last['ago_s']:.0f} s ago a new {last['rung']} was tried: {last['cause']}"
+        yield Finding(check="token", verdict="warning", detail=detail)
 
 
 def _check_tls(config: Config) -> Iterator[Finding]:
