@@ -75,7 +75,7 @@ class TokenTable(_Table):
     environment: Annotated[dict[str, str], Field(description="of the module, set before it is loaded")] = {}
     tolerate: Annotated[tuple[str, ...], Field(description="attributes that keys may have otherwise")] = ()
     attestation: Annotated[
-        str | None, Field(pattern=r"^0x[89a-fA-F][0-9a-fA-F]{7}$", description="a vendor's attribute")
+        int | None, Field(ge=0x8000_0000, le=0xFFFF_FFFF, description="a vendor's attribute")
     ] = None
     sessions: Annotated[int, Field(ge=1, le=256, description="signatures asked for at a time")] = 4
     sign_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="for one C_Sign")] = 10

@@ -84,7 +84,7 @@ def token_source(config: Config, pin: Pin | None = None) -> TokenSource:
         label=table.label,
         read_pin=lambda: pin or read_pin(config),
         tolerated=table.tolerate,
-        attestation=None if table.attestation is None else int(table.attestation, 16),
+        attestation=table.attestation,
     )
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import getpass
+import json
 import socket
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
 import click
+from pydantic import ValidationError
 
 import appliance.setup
 from appliance.authority.orders import OrderBody
 from appliance.cli.console import Shell, examples, note, pass_shell, plain_errors
 from appliance.cli.ordering import VALIDITY_S, sign_order
 from appliance.clock import now_s
+from appliance.config import TokenTable
 from appliance.errors import ConfigError
 from appliance.policy.document import PolicyFile
 from appliance.setup.directory import ExistingToken, Wishes, initialise
@@ -29,7 +33,8 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
     epilog=examples(
         "chancery --data ~/ca init --single-user --origin ca.example.org --operator alice --key ~/.ssh/id",
         "chancery init --origin ca.example.org --operator alice --key ~/.ssh/id.pub --policy policy.toml "
-        "--module /usr/lib/yubihsm_pkcs11.so --token YubiHSM",
+        "--module /usr/lib/yubihsm_pkcs11.so --token YubiHSM "
+        "--token-setting 'environment={YUBIHSM_PKCS11_CONF=\"/etc/yubihsm_pkcs11.conf\"}'",
     )
 )
 @click.option("--origin", required=True, help="The log's name for ever, such as ca.example.org.")
@@ -61,6 +66,13 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 @click.option("--module", type=click.Path(path_type=Path, exists=True), help="A PKCS#11 module, for an HSM.")
 @click.option("--token", "label", help="With --module: the label of the token in it.")
 @click.option("--pin", default="prompt", show_default=True, help="With --module: file:PATH or prompt.")
+@click.option(
+    "--token-setting",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --module: another setting of [token], such as sessions=16 or 'tolerate=[\"CKA_DECRYPT\"]'.",
+)
 @pass_shell
 @plain_errors
 def init(
@@ -77,10 +89,16 @@ def init(
     module: Path | None,
     label: str | None,
     pin: str,
+    settings: tuple[str, ...],
 ) -> None:
     """Make a data directory: token, keys, CAs, ledger, first policy and TLS key pair."""
     if (module is None) != (label is None):
         raise click.UsageError("--module and --token go together")
+    token = None
+    if module is not None and label is not None:
+        parsed = dict(map(_parse_setting, settings))
+        token = ExistingToken(module=module.absolute(), label=label, pin=pin, settings=parsed)
+        _check_token(token)
     files = _read_policies(policies) if policies else (_first_policy(operator, key),)
     wishes = Wishes(
         data=shell.data,
@@ -91,7 +109,7 @@ def init(
         names=names or (socket.getfqdn(), *_LOCAL_NAMES),
         ca_algorithm=Algorithm(ca_algorithm),
         single_user=single_user,
-        token=None if module is None or label is None else ExistingToken(module=module, label=label, pin=pin),
+        token=token,
     )
 
     def sign(command: Mapping[str, object], policy_seq: int) -> OrderBody:
@@ -106,6 +124,28 @@ def init(
 
     initialise(wishes, sign, note)
     note(f"{shell.data} is ready: start it with `chancery --data {shell.data} serve`")
+
+
+def _parse_setting(text: str) -> tuple[str, str]:
+    """Split NAME=VALUE; a value that is not TOML is taken for text."""
+    name, equals, value = text.partition("=")
+    if not equals or name in {"module", "label", "pin", "softhsm"}:
+        raise click.UsageError(f"--token-setting {text}: expected NAME=VALUE, and no option's own name")
+    try:
+        tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        return name, json.dumps(value)
+    return name, value
+
+
+def _check_token(token: ExistingToken) -> None:
+    """Refuse settings that chancery.toml could not have, before anything is made."""
+    table = tomllib.loads("".join(f"{name} = {value}\n" for name, value in token.settings.items()))
+    try:
+        TokenTable.model_validate(table | {"module": token.module, "label": token.label, "pin": token.pin})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"token.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def _read_policies(paths: tuple[Path, ...]) -> tuple[PolicyFile, ...]:

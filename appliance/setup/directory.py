@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
@@ -32,11 +32,12 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingToken:
-    """A token that is there already: an HSM."""
+    """A token that is there already: an HSM. ``settings`` are further ones of ``[token]``, values in TOML."""
 
     module: Path
     label: str
     pin: str
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,7 @@ def _render_config(wishes: Wishes, token: ExistingToken, users: UsersTable | Non
         label=token.label,
         pin=token.pin,
         softhsm=softhsm,
+        settings="".join(f"{name} = {value}\n" for name, value in token.settings.items()),
     )
     return text if users is None else f"{text}\n{(_TEMPLATES / 'users.toml').read_text('utf-8')}"
 

@@ -267,7 +267,7 @@ class Service:
         return reply.json
 
 
-def make_service(scratch: Path, policy: str = POLICY) -> Service:
+def make_service(scratch: Path, policy: str = POLICY, *more: object) -> Service:
     """Make a data directory with `chancery init`."""
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "carol", "-f", scratch / "carol"], check=True
@@ -278,6 +278,7 @@ def make_service(scratch: Path, policy: str = POLICY) -> Service:
     service.order(
         *("init", "--single-user", "--origin", "ca.example.org", "--policy", scratch / "policy.toml"),
         *("--listen", f"127.0.0.1:{service.port}", "--health", f"127.0.0.1:{service.health}"),
+        *more,
     )
     return service
 

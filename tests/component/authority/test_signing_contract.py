@@ -1,4 +1,4 @@
-"""What the cycle may expect of whoever signs: of the token's pool, and of the software that stands in for it."""
+"""What the cycle may expect of whoever signs: the token's pool, and the software that stands in for it."""
 
 from __future__ import annotations
 
