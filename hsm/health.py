@@ -11,8 +11,8 @@ from typing import Final
 from hsm.errors import HsmError
 from hsm.recovery import Condition, Rung
 
-# How much the newest call counts in the mean: about the last fifty calls.
-_WEIGHT: Final = 0.02
+# How much the newest call counts in the mean: about the last ten calls.
+_WEIGHT: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ def kind_of(error: HsmError) -> str:
 class Counts:
     """What happened since the pool was made.
 
-    ``call_s``: the mean time of a call, the last fifty or so. ``rungs``: how often each was tried, and why.
+    ``call_s``: the mean time of a call, of the last ten or so. ``rungs``: how often each was tried, and why.
     """
 
     calls: int

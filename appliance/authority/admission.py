@@ -54,7 +54,9 @@ class Admission:
                 "the token cannot sign just now; nothing was recorded: try again later",
                 retry_after_s=5,
             )
-        capacity = self._capacity(token.counts.call_s)
+        # A call under way that takes longer than the last ones says first that the token has become slow.
+        call_s = max(token.counts.call_s, token.longest_call_s)
+        capacity = self._capacity(call_s)
         with self._lock:
             held = self._held.get(caller, 0)
             share = capacity // (len(self._held) + (not held))
@@ -62,7 +64,7 @@ class Admission:
             # than theirs while they were alone.
             full = self._total >= capacity and (held >= max(1, share) or self._total >= 2 * capacity)
             if full:
-                waiting_s = self._total * token.counts.call_s / self._limits.sessions
+                waiting_s = self._total * call_s / self._limits.sessions
                 raise Refusal(
                     "overloaded",
                     f"the token is busy: {self._total} requests are under way, {held} of them yours",

@@ -49,7 +49,8 @@ customer = "acme"
 match = {{ role = "db" }}
 [[grant]]
 name = "deploy"
-who = {{ users = ["api:alice", "mtls:alice", "local:root"], services = ["mtls:spiffe://example.org/ci"] }}
+who.users = ["api:alice", "api:bob", "mtls:alice", "local:root"]
+who.services = ["mtls:spiffe://example.org/ci"]
 on = ["web"]
 as = ["deploy", "root"]
 ttl = "1h"

@@ -113,3 +113,28 @@ def test_service_starts_without_its_token_and_issues_when_it_is_there(tmp_path: 
         service.issue(BODY)
         stop(service)
     judge(service, [])
+
+
+def test_one_who_asks_for_everything_does_not_keep_others_from_the_token(tmp_path: Path) -> None:
+    service, shim = make_disturbed_service(tmp_path, sessions=1, turn_deadline_s=4)
+    with service.running():
+        shim.delay_ns = 100_000_000
+        for _ in range(5):
+            service.issue(BODY)
+        with Load(service, ("alice",), clients=40) as greedy:
+            greedy.await_more(10)
+            took = []
+            for _ in range(5):
+                began = time.monotonic()
+                service.issue(BODY, as_="bob")
+                took.append(time.monotonic() - began)
+            # Refused at the door, with the time after which to come again; nothing of it is on record.
+            eventually(lambda: "overloaded" in greedy.slugs)
+        shim.calm()
+        # Bob waits for a few calls of 100 ms each, not for the twenty that Alice has in the queue.
+        assert sorted(took)[2] < 1.5, took
+        assert greedy.slugs == {"overloaded"}
+        stop(service)
+    failed = [entry for entry in entries(service) if entry["kind"] == "certificate.failed"]
+    assert len(failed) <= len(greedy.lines) / 10, "the door keeps out what would not get its turn"
+    judge(service, greedy.lines)

@@ -66,6 +66,11 @@ def test_slow_token_admits_at_least_two_a_session() -> None:
     assert fill(Admission(lambda: slow, LIMITS), "alice") == 2
 
 
+def test_call_that_takes_long_closes_the_door_before_it_is_over() -> None:
+    stalled = replace(READY, busy=1, longest_call_s=2.5)
+    assert fill(Admission(lambda: stalled, LIMITS), "alice") == 2
+
+
 @pytest.mark.parametrize(
     ("condition", "for_s", "open_"),
     [
