@@ -51,7 +51,7 @@ class Counts:
 class Snapshot:
     """How token and pool are, at one moment.
 
-    ``problem`` says why the token is not ready and is empty when it is; ``for_s`` how long the condition
+    ``problem`` says why nothing can be signed and is empty when it can; ``for_s`` how long the condition
     lasts. ``overran``: sessions whose call is past its deadline.
     """
 

@@ -101,9 +101,11 @@ class Pool:
     @property
     def problem(self) -> str | None:
         """Why nothing can be signed just now; None when the token works."""
-        if self._recovery.condition is Condition.READY:
-            return None
-        return self._recovery.problem
+        if self._recovery.condition is not Condition.READY:
+            return self._recovery.problem
+        if all(worker.overran for worker in self._workers):
+            return f"all {len(self._workers)} sessions hang: no call has come back in time"
+        return None
 
     @property
     def token(self) -> Token | None:
@@ -165,7 +167,7 @@ class Pool:
             busy = [now - worker.since for worker in self._workers if worker.job is not None]
             return Snapshot(
                 condition=self._recovery.condition,
-                problem=self._recovery.problem,
+                problem=self.problem or "",
                 for_s=now - self._recovery.since_s,
                 sessions=len(self._workers),
                 busy=len(busy),
@@ -309,7 +311,7 @@ class Pool:
                 job.answered = True
                 self._finished.put((job, self._no_turn()))
                 return None
-            worker.job, worker.overran = job, False
+            worker.job = job
             self._in_flight += 1
             return job
 
@@ -317,7 +319,7 @@ class Pool:
         outcome, failure = worker.do(job, self._token, self.note)
         with self._lock:
             took = time.monotonic() - worker.since
-            worker.job = None
+            worker.job, worker.overran = None, False
             self._in_flight -= 1
             self._health.count(took, failed=isinstance(outcome, HsmError))
             recovers = failure is not None and self._may_recover(job)
@@ -390,7 +392,7 @@ class Pool:
 
     def _no_turn(self) -> NoTurn:
         problem = self.problem
-        why = problem or "too many signatures are asked of it, or its sessions hang"
+        why = problem or "too many signatures are asked of it"
         away = problem is not None
         return NoTurn(f"the token was not asked within {self.limits.turn_s:g} s: {why}", away=away)
 

@@ -46,9 +46,8 @@ class Admission:
             Refusal: ``hsm-unavailable`` or ``overloaded``, with the time after which to try again.
         """
         token = self._snapshot()
-        if token.condition is not Condition.READY and (
-            token.condition is not Condition.RECOVERING or token.for_s > GRACE_S
-        ):
+        recovers = token.condition is Condition.RECOVERING and token.for_s <= GRACE_S
+        if token.problem and not recovers:
             raise Refusal(
                 "hsm-unavailable",
                 "the token cannot sign just now; nothing was recorded: try again later",

@@ -106,10 +106,12 @@ def test_call_that_hangs_is_answered_and_bars_every_deeper_rung(tmp_path: Path) 
     assert isinstance(hanging.get(timeout=SOON_S), TokenOverran)
     assert isinstance(waiting.get(timeout=SOON_S), NoTurn)
     assert pool.snapshot().overran == 1
+    assert pool.problem == "all 1 sessions hang: no call has come back in time"
     eventually(lambda: len(token.restarts) == 1)
     assert (token.shim.initializes, token.shim.logins) == (initializes, logins)
     token.shim.hang = 0
     eventually(lambda: pool.snapshot().busy == 0)
+    assert pool.problem is None
     assert isinstance(submit(pool, key).get(timeout=SOON_S), bytes)
     assert hanging.empty()
 

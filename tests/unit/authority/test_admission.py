@@ -79,10 +79,11 @@ def test_call_that_takes_long_closes_the_door_before_it_is_over() -> None:
         (Condition.REFUSED, 0.0, False),
         (Condition.OPENING, 0.0, False),
         (Condition.STOPPED, 0.0, False),
+        (Condition.READY, 0.0, False),  # but every session hangs
     ],
 )
 def test_only_a_short_outage_is_waited_out(condition: Condition, for_s: float, open_: bool) -> None:
-    admission = Admission(lambda: replace(READY, condition=condition, for_s=for_s), LIMITS)
+    admission = Admission(lambda: replace(READY, condition=condition, problem="it is", for_s=for_s), LIMITS)
     if open_:
         admission.enter("alice")
     else:
