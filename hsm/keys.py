@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, NoReturn, Self
+from functools import cached_property, partial
+from typing import Final, Generic, NoReturn, Self, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -28,6 +28,8 @@ from cryptography.utils import Buffer
 from hsm.algorithm import PublicKey
 from hsm.encoding import raw_to_der
 from hsm.errors import BadSignature, OperationRefused
+
+_Public = TypeVar("_Public", ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey, rsa.RSAPublicKey)
 
 RawSigner = Callable[[bytes], bytes]
 """One call of C_Sign with the key and mechanism settled: CKM_ECDSA, CKM_EDDSA or CKM_RSA_PKCS."""
@@ -48,10 +50,16 @@ class Prepared:
     finish: Callable[[bytes], bytes]
 
 
-class _TokenKey:
+class _TokenKey(Generic[_Public]):
     """What the three kinds have in common. Safe for threads as far as its ``signer`` is."""
 
     _signer: RawSigner
+    _public_key: _Public
+
+    @cached_property
+    def spki(self) -> bytes:
+        """The public key's SubjectPublicKeyInfo in DER, by which the pool and the token know the key."""
+        return spki(self._public_key)
 
     def sign_prepared(self, prepared: Prepared) -> bytes:
         """Have the token sign what one of the ``prepare`` made, and return it verified and complete."""
@@ -79,7 +87,7 @@ class _TokenKey:
         _refuse("exported")
 
 
-class PKCS11ECPrivateKey(_TokenKey, ec.EllipticCurvePrivateKey):
+class PKCS11ECPrivateKey(_TokenKey[ec.EllipticCurvePublicKey], ec.EllipticCurvePrivateKey):
     """An ECDSA key; the token signs digests by CKM_ECDSA."""
 
     def __init__(self, public_key: ec.EllipticCurvePublicKey, signer: RawSigner) -> None:
@@ -135,7 +143,7 @@ class PKCS11ECPrivateKey(_TokenKey, ec.EllipticCurvePrivateKey):
         _refuse("used for key agreement")
 
 
-class PKCS11Ed25519PrivateKey(_TokenKey, ed25519.Ed25519PrivateKey):
+class PKCS11Ed25519PrivateKey(_TokenKey[ed25519.Ed25519PublicKey], ed25519.Ed25519PrivateKey):
     """An Ed25519 key; the token signs messages by CKM_EDDSA without parameters, which is pure Ed25519."""
 
     def __init__(self, public_key: ed25519.Ed25519PublicKey, signer: RawSigner) -> None:
@@ -167,7 +175,7 @@ class PKCS11Ed25519PrivateKey(_TokenKey, ed25519.Ed25519PrivateKey):
         return signature
 
 
-class PKCS11RSAPrivateKey(_TokenKey, rsa.RSAPrivateKey):
+class PKCS11RSAPrivateKey(_TokenKey[rsa.RSAPublicKey], rsa.RSAPrivateKey):
     """An RSA key; the token pads and signs a DigestInfo by CKM_RSA_PKCS."""
 
     def __init__(self, public_key: rsa.RSAPublicKey, signer: RawSigner) -> None:

@@ -30,7 +30,7 @@ from hsm.errors import (
     TokenOverran,
 )
 from hsm.health import Health, Snapshot
-from hsm.keys import Prepared, PrivateKey, prepare, private_key, spki
+from hsm.keys import Prepared, PrivateKey, prepare, private_key
 from hsm.recovery import Condition, Recovery, Rung
 from hsm.sessions import Session
 from hsm.token import Token
@@ -83,7 +83,6 @@ class Pool:
             connection, self, restart_after_s=limits.restart_after_s, restart=self._restart_once
         )
         self._probe = private_key(connection.probe.public_key, _no_signer)
-        self._probe_spki = spki(connection.probe.public_key)
 
     def start(self) -> None:
         """Start the threads; the token is opened by one of them, see :meth:`wait_ready`."""
@@ -121,8 +120,8 @@ class Pool:
             KeyRefused: the key serves another purpose already.
         """
         self._connection.expect(public_key, purpose)
-        key_spki = spki(public_key)
-        return private_key(public_key, lambda data: self._sign_now(key_spki, data))
+        key = private_key(public_key, lambda data: self._sign_now(key.spki, data))
+        return key
 
     def submit(
         self,
@@ -137,7 +136,7 @@ class Pool:
         It is called on the pool's finishing thread, on which nothing may wait.
         """
         now = time.monotonic()
-        job = self._sign_job(spki(key.public_key()), prepared.data, done, now)
+        job = self._sign_job(key.spki, prepared.data, done, now)
         with self._lock:
             accepted = not self._stopping
             if accepted:
@@ -178,7 +177,10 @@ class Pool:
             )
 
     def drain(self, timeout_s: float) -> None:
-        """Wait until nothing is queued or under way; answer what is not done in time. Urgent jobs go on."""
+        """Wait until nothing is queued or under way, and answer what is not done in time.
+
+        Jobs that come later are done all the same, until :meth:`stop`.
+        """
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             with self._lock:
@@ -202,13 +204,17 @@ class Pool:
     def stop(self) -> None:
         """Take no more jobs, answer what is left, and let the threads end; a hanging call is left behind."""
         with self._lock:
-            self._stopping = True
+            stopped, self._stopping = self._stopping, True
+        if stopped:
+            return
         self.drain(0)
+        ready = self._recovery.condition is Condition.READY
         self._recovery.stop()
         for _ in self._workers:
             self._wake.put(None)
         self._finished.put(None)
-        if self.wait_idle(1.0) and self._token is not None:
+        # Not while it may be opened at this moment, or a call hangs in it.
+        if ready and self.wait_idle(1.0) and self._token is not None:
             self._token.abandon()
 
     # What :class:`hsm.recovery.Patient` asks for.
@@ -296,7 +302,7 @@ class Pool:
             except Empty:
                 # Nobody looks at the signature: that there is one is enough.
                 data = prepare(self._probe, self._connection.probe.message()).data
-                keep_alive = self._sign_job(self._probe_spki, data, _nothing, time.monotonic())
+                keep_alive = self._sign_job(self._probe.spki, data, _nothing, time.monotonic())
             if (job := self._take(worker, keep_alive)) is not None:
                 self._do(worker, job)
 
