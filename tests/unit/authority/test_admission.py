@@ -8,23 +8,13 @@ import pytest
 
 from appliance.authority.admission import Admission
 from appliance.errors import Refusal
-from hsm.health import Counts, Snapshot
 from hsm.pool import Limits
 from hsm.recovery import Condition
+from support.snapshots import WELL
 
 # A call takes 100 ms in one session, a turn may take ten seconds: fifty requests get theirs in half of that.
 LIMITS = Limits(sessions=1, turn_s=10.0)
-READY = Snapshot(
-    condition=Condition.READY,
-    problem="",
-    for_s=3600.0,
-    sessions=1,
-    busy=0,
-    longest_call_s=0.0,
-    overran=0,
-    queued=0,
-    counts=Counts(calls=100, failed=0, call_s=0.1, rungs={}, last_trouble=None),
-)
+READY = replace(WELL, sessions=1)
 
 
 def fill(admission: Admission, caller: str) -> int:

@@ -5,21 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.authority.advice import advise
-from hsm.health import Counts, Snapshot
+from hsm.health import Snapshot
 from hsm.pool import Limits
 from hsm.recovery import Condition
-
-WELL = Snapshot(
-    condition=Condition.READY,
-    problem="",
-    for_s=3600.0,
-    sessions=4,
-    busy=0,
-    longest_call_s=0.0,
-    overran=0,
-    queued=0,
-    counts=Counts(calls=100, failed=0, call_s=0.1, rungs={}, last_trouble=None),
-)
+from support.snapshots import WELL
 
 
 def told(token: Snapshot, *, restarts: bool = True) -> str:
