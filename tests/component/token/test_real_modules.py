@@ -35,8 +35,9 @@ OFFERED = {
     "nss": {P256, Algorithm.ECDSA_P384, Algorithm.ECDSA_P521, Algorithm.RSA_3072, Algorithm.RSA_4096},
     "tpm": {P256, Algorithm.ECDSA_P384, Algorithm.RSA_3072},
 }
-# tpm2-pkcs11 1.9 makes such a key and cannot read it back to sign with it.
-BROKEN = {("tpm", Algorithm.ECDSA_P521)}
+# tpm2-pkcs11 1.9 makes such a key and cannot read it back to sign with it; NSS 3.110 does not tell the length
+# of an EdDSA signature, which the binding asks for first.
+BROKEN = {("tpm", Algorithm.ECDSA_P521), ("nss", Algorithm.ED25519)}
 every_module = pytest.mark.parametrize("module", list(MODULES))
 
 
