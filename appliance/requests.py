@@ -59,6 +59,13 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class IdempotencyBody(_Body):
+    """What a repeated request is known by: SHA-256 in hex of its key, and of method, path and body."""
+
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    request: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class UserCertificateBody(_Body):
     """Ask for user certificates; what is not named is everything that the caller's grants give."""
 

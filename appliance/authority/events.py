@@ -67,6 +67,13 @@ class GrantReference(TypedDict):
     name: str
 
 
+class IdempotencyData(TypedDict):
+    """``idempotency``: SHA-256, in hex, of the caller's key and of the request that he sent with it."""
+
+    key: str
+    request: str
+
+
 class CertificateIntent(TypedDict):
     """``certificate.intent``: what the token will be asked to sign, and everything it rests on."""
 
@@ -79,6 +86,7 @@ class CertificateIntent(TypedDict):
     tbs: str
     grants: NotRequired[list[GrantReference]]
     host: NotRequired[int]
+    idempotency: NotRequired[IdempotencyData]
 
 
 class CertificateIssued(TypedDict):

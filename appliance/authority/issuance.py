@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -31,10 +31,13 @@ from appliance.authority.events import (
     CredentialUsed,
     Event,
     GrantReference,
+    IdempotencyData,
 )
 from appliance.authority.plan import Planned, evaluate, plan_certificate
+from appliance.authority.releases import IssuedReply, Release
+from appliance.authority.replay import Repetition
 from appliance.authority.signing import NO_TURN, Signed, SigningJob, Unsigned
-from appliance.authority.state import AppliedPolicy, State
+from appliance.authority.state import AppliedPolicy, Credential, RetryName, State
 from appliance.authority.writer import At, Command, Decided
 from appliance.errors import Refusal
 from appliance.identity.api import CLAIM
@@ -46,7 +49,6 @@ from appliance.policy.evaluate import (
 )
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.certificate import (
-    CertificateContent,
     attach_signature,
     format_certificate_line,
     parse_certificate_blob,
@@ -58,48 +60,44 @@ REVOKED_BEFORE_RELEASE: Final = "revoked before release"
 NEIGHBOUR_FAILED: Final = "another certificate of the request failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedReply:
-    """One certificate of a reply: what the caller gets, and what proves it."""
-
-    line: str
-    content: CertificateContent
-    ca: str
-    seq: int
-    leaf_hash: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """What leaves for one request, and the size of the ledger that has all of it on record."""
-
-    certificates: Sequence[IssuedReply]
-    ledger_size: int
-
-
 Reply = Callable[[Release | Refusal], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle:
-    """What the commands of the cycle share: the ways out, and randomness."""
+    """What the commands of the cycle share: the ways out, randomness, and who waits for what is under way.
+
+    ``waiting`` is the writer's thread's alone.
+    """
 
     sign: Callable[[SigningJob], None]
     submit_owed: Callable[[Command], None]
+    replay: Callable[[Repetition], None]
     denials: Denials
     draw: Callable[[int], bytes]
+    waiting: dict[RetryName, list[Reply]] = field(default_factory=dict)
 
 
 class IssueCertificates:
     """Steps 4 to 6 for one request: decide, record intents, hand them to the token."""
 
     def __init__(
-        self, cycle: Cycle, identity: Identity, request: UserRequest | HostRequest, reply: Reply
+        self,
+        cycle: Cycle,
+        identity: Identity,
+        request: UserRequest | HostRequest,
+        reply: Reply,
+        *,
+        idempotency: IdempotencyData | None = None,
+        turn: str | None = None,
     ) -> None:
+        """Prepare; ``turn`` is in whose name the token is asked, if not in the caller's."""
         self._cycle = cycle
         self._identity = identity
         self._request = request
         self._reply = reply
+        self._idempotency = idempotency
+        self._turn = turn or str(identity)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer that nothing was recorded."""
@@ -110,6 +108,8 @@ class IssueCertificates:
         applied = state.applied
         if applied is None:
             raise Refusal("issuance-halted", "no policy has been applied; apply one first")
+        if (repeated := self._repeat(state, at)) is not None:
+            return repeated
         used = _use_credential(state, self._identity, at)
         outcome = evaluate(state, applied, self._identity, self._request, now_s=at.time_s)
         if isinstance(outcome, Denial):
@@ -134,6 +134,27 @@ class IssueCertificates:
         ]
         return Decided(events=[*used, *intents], after=partial(self._sign, planned, len(used)))
 
+    def _repeat(self, state: State, at: At) -> Decided | None:
+        """Answer a request that was sent before under its key, if it was; what failed is tried anew."""
+        if self._idempotency is None:
+            return None
+        name = (str(self._identity), self._idempotency["key"])
+        known = state.retryable.get(name)
+        if known is None:
+            return None
+        if known.request != self._idempotency["request"]:
+            raise Refusal("conflict", "this Idempotency-Key came with another request before: use a new one")
+        certificates = [state.certificates[seq] for seq in known.intents]
+        outcomes = {certificate.outcome for certificate in certificates}
+        if not outcomes <= {None, "issued"}:
+            return None
+        _check_credential(state, self._identity, at)
+        if None in outcomes:
+            self._cycle.waiting.setdefault(name, []).append(self._reply)
+            return Decided(after=lambda _entries: None)
+        intents = [(certificate.seq, certificate.outcome_seq) for certificate in certificates]
+        return Decided(after=lambda _entries: self._cycle.replay(Repetition(intents, self._reply)))
+
     def _deny(self, denial: Denial, at: At) -> Decided:
         event = self._cycle.denials.count(
             self._identity, self._request.to_data(), denial.rule, now_ms=at.time_ms
@@ -155,6 +176,8 @@ class IssueCertificates:
             evaluator=EVALUATOR,
             tbs=base64.b64encode(plan.tbs).decode(),
         )
+        if self._idempotency is not None:
+            intent["idempotency"] = self._idempotency
         if isinstance(self._request, HostRequest):
             intent["host"] = state.hosts[self._request.host].seq
         else:
@@ -166,18 +189,25 @@ class IssueCertificates:
     def _sign(self, planned: Sequence[Planned], before: int, entries: Sequence[Entry]) -> None:
         """Step 6. The intents are durable; from here on every one of them gets an outcome."""
         intents = list(zip(planned, entries[before:], strict=True))
-        attempt = Attempt(self._cycle, str(self._identity), intents, self._reply)
-        attempt.start()
+        Attempt(self._cycle, self._turn, intents, self._answer).start()
+
+    def _answer(self, outcome: Release | Refusal) -> None:
+        """Answer the caller, and whoever sent the same again meanwhile; on the writer's thread."""
+        self._reply(outcome)
+        if self._idempotency is not None:
+            name = (str(self._identity), self._idempotency["key"])
+            for reply in self._cycle.waiting.pop(name, ()):
+                reply(outcome)
 
 
 class Attempt:
     """Steps 7 to 9 for the intents of one request: wait for every signature, record, answer."""
 
     def __init__(
-        self, cycle: Cycle, caller: str, intents: Sequence[tuple[Planned, Entry]], reply: Reply
+        self, cycle: Cycle, turn: str, intents: Sequence[tuple[Planned, Entry]], reply: Reply
     ) -> None:
         self._cycle = cycle
-        self._caller = caller
+        self._turn = turn
         self._intents = intents
         self._reply = reply
         self._answers: list[Signed | Unsigned | None] = [None] * len(intents)
@@ -191,7 +221,7 @@ class Attempt:
                 SigningJob(
                     tbs=planned.tbs,
                     ca_key=planned.ca_key.fingerprint,
-                    caller=self._caller,
+                    caller=self._turn,
                     done=partial(self._collect, position),
                 )
             )
@@ -298,17 +328,24 @@ def _explain_failure(reasons: Sequence[str]) -> Refusal:
 
 def _use_credential(state: State, identity: Identity, at: At) -> list[Event]:
     """Check the API credential that the identity rests on; record a use where uses are counted."""
+    credential = _check_credential(state, identity, at)
+    if credential is None or credential.uses_left is None:
+        return []
+    if credential.uses_left == 0:
+        raise Refusal("unauthenticated", "the credential is not valid")
+    return [Event(kind="credential.used", data=CredentialUsed(id=credential.id))]
+
+
+def _check_credential(state: State, identity: Identity, at: At) -> Credential | None:
+    """Return the API credential that the identity rests on, if any; a revoked or expired one is refused."""
     claim = identity.claim(CLAIM)
     if claim is None:
-        return []
+        return None
     credential = state.credentials.get(claim)
     if (
         credential is None
         or credential.revoked
         or (credential.expires_s is not None and credential.expires_s <= at.time_s)
-        or credential.uses_left == 0
     ):
         raise Refusal("unauthenticated", "the credential is not valid")
-    if credential.uses_left is None:
-        return []
-    return [Event(kind="credential.used", data=CredentialUsed(id=credential.id))]
+    return credential

@@ -11,6 +11,7 @@ import pwd
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from appliance.authority.administration import (
     remove_host,
 )
 from appliance.authority.admission import Admission
+from appliance.authority.batches import Batch
 from appliance.authority.ceremony import Ceremony
 from appliance.authority.commands import (
     AddHost,
@@ -32,9 +34,11 @@ from appliance.authority.commands import (
     CreateCredential,
     RemoveHost,
 )
-from appliance.authority.issuance import Cycle, IssueCertificates, IssuedReply, Release
+from appliance.authority.events import IdempotencyData
+from appliance.authority.issuance import Cycle, IssueCertificates
 from appliance.authority.orders import MAX_ORDERS, OrderBody
 from appliance.authority.protocol import Request
+from appliance.authority.releases import IssuedReply, Release
 from appliance.authority.revocation import RevokeCertificate, RevokeCredential
 from appliance.authority.server import Peer, Reply
 from appliance.authority.state import State
@@ -46,6 +50,7 @@ from appliance.requests import (
     CredentialRevocationBody,
     HostCertificateBody,
     HostRequest,
+    IdempotencyBody,
     RevocationBody,
     UserCertificateBody,
     UserRequest,
@@ -61,6 +66,7 @@ from audit.stores.store import Reader
 MAX_ENTRIES: Final = 2_000
 MAX_ENTRIES_BYTES: Final = 4 * 1_048_576
 MAX_WAIT_S: Final = 30.0
+MAX_ITEMS: Final = 1_000
 
 _Parsed = TypeVar("_Parsed")
 _Operation = Callable[[Peer, Mapping[str, Any], Reply], None]
@@ -97,6 +103,7 @@ class Operations:
         self._table: Mapping[str, _Operation] = {
             "certificate.user": self._issue_user,
             "certificate.host": self._issue_host,
+            "certificate.batch": self._issue_batch,
             "certificate.revoke": self._revoke_certificate,
             "credential.revoke": self._revoke_credential,
             "order": self._order,
@@ -114,28 +121,49 @@ class Operations:
         operation(peer, request.args, reply)
 
     def _issue_user(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
-        body = check_body(UserCertificateBody, args.get("body"))
-        self._issue(peer, args, _parse_key(lambda: parse_user_request(body)), reply)
+        self._issue_one("user", peer, args, reply)
 
     def _issue_host(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
-        body = check_body(HostCertificateBody, args.get("body"))
-        self._issue(peer, args, _parse_key(lambda: parse_host_request(body)), reply)
+        self._issue_one("host", peer, args, reply)
 
-    def _issue(
-        self, peer: Peer, args: Mapping[str, Any], request: UserRequest | HostRequest, reply: Reply
-    ) -> None:
+    def _issue_one(self, kind: str, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         identity = self._identity(peer, args)
-        caller = str(identity)
+        item = {"type": kind, "body": args.get("body"), "idempotency": args.get("idempotency")}
+        self._issue(identity, item, reply)
+
+    def _issue_batch(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Issue for each item by itself; the reply has one outcome for each, in order."""
+        identity, items = self._identity(peer, args), args.get("items")
+        if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS:
+            raise malformed("requests", f"expected 1 to {MAX_ITEMS} requests")
+        # In turns of its own: what the same caller asks for one by one does not wait for all of these.
+        turn = f"{identity} in batches"
+        starts = [partial(self._issue, identity, item, turn=turn) for item in items]
+        Batch(starts, lambda outcomes: reply({"outcomes": outcomes})).start()
+
+    def _issue(self, identity: Identity, item: object, reply: Reply, *, turn: str | None = None) -> None:
+        if not isinstance(item, dict):
+            raise malformed("requests", "expected objects")
+        request = _parse_request(item.get("type"), item.get("body"))
+        idempotency: IdempotencyData | None = None
+        if (sent := item.get("idempotency")) is not None:
+            checked = check_body(IdempotencyBody, sent)
+            idempotency = IdempotencyData(key=checked.key, request=checked.request)
+        turn = turn or str(identity)
 
         def answer(outcome: Release | Refusal) -> None:
-            self._parts.admission.leave(caller)
+            self._parts.admission.leave(turn)
             reply(outcome if isinstance(outcome, Refusal) else _released(outcome))
 
-        self._parts.admission.enter(caller)
+        self._parts.admission.enter(turn)
         try:
-            self._parts.writer.submit(IssueCertificates(self._parts.cycle, identity, request, answer))
+            self._parts.writer.submit(
+                IssueCertificates(
+                    self._parts.cycle, identity, request, answer, idempotency=idempotency, turn=turn
+                )
+            )
         except Refusal:
-            self._parts.admission.leave(caller)
+            self._parts.admission.leave(turn)
             raise
 
     def _revoke_certificate(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
@@ -200,6 +228,18 @@ def local_identity(uid: int, now_ms: int) -> Identity:
     except KeyError:
         name = str(uid)
     return Identity(provider="local", subject=name, kind="user", authenticated_ms=now_ms)
+
+
+def _parse_request(kind: object, body: object) -> UserRequest | HostRequest:
+    """Parse the request of one item; ``kind`` is what certificate it is for."""
+    match kind:
+        case "user":
+            user = check_body(UserCertificateBody, body)
+            return _parse_key(lambda: parse_user_request(user))
+        case "host":
+            host = check_body(HostCertificateBody, body)
+            return _parse_key(lambda: parse_host_request(host))
+    raise malformed("type", "expected user or host")
 
 
 def _context(state: State, at: At) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from appliance.authority.issuance import Cycle
 from appliance.authority.life import Checkpointer, Node
 from appliance.authority.operations import Operations, Parts
 from appliance.authority.probe import Probe
+from appliance.authority.replay import Replayer
 from appliance.authority.server import Server
 from appliance.authority.signing import Signing
 from appliance.authority.startup import Opened, begin, find_keys, find_tail, make_pool, open_ledger
@@ -136,6 +137,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
         on_failure=_fail,
     )
     signing = Signing(pool, keys.cas)
+    replayer = Replayer(SqliteReader(config.ledger))
     admission = Admission(pool.snapshot, pool.limits)
     probe = Probe(pool, keys.probe, writer, origin=origin, now_ms=now_ms)
     denials = Denials()
@@ -154,6 +156,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
             cycle=Cycle(
                 sign=signing.submit,
                 submit_owed=writer.submit_owed,
+                replay=replayer.submit,
                 denials=denials,
                 draw=secrets.token_bytes,
             ),
@@ -171,7 +174,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
         Server(config.authority_socket, operations, uids=uids, local=False),
         Server(config.admin_socket, operations, uids={0, os.geteuid()}, local=True),
     )
-    for part in (writer, probe, checkpointer, *servers):
+    for part in (writer, replayer, probe, checkpointer, *servers):
         part.start()
     return Authority(writer=writer, pool=pool, checkpointer=checkpointer, denials=denials, servers=servers)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import heapq
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NewType
@@ -84,15 +85,35 @@ class Credential:
     revoked: bool = False
 
 
+# Who asked, and the SHA-256 of the key that he sent with his request.
+RetryName = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedCertificate:
-    """What is kept of a certificate until a day after its expiry. ``outcome`` None: still with the token."""
+    """What is kept of a certificate until a day after its expiry. ``outcome`` None: still with the token.
+
+    ``outcome_seq`` is the outcome's entry, ``retry`` what a repeated request would be known by.
+    """
 
     seq: int
     ca_key: str
     valid_before: int
     outcome: Literal["issued", "failed", "abandoned"] | None = None
+    outcome_seq: int = 0
     revoked: bool = False
+    retry: RetryName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retryable:
+    """A request that was sent with a key, by its SHA-256, and the intents that came of it."""
+
+    request: str
+    intents: tuple[int, ...]
+
+
+_NOTHING: Final = Retryable(request="", intents=())
 
 
 @dataclass(slots=True)
@@ -114,6 +135,7 @@ class State:
     certificates: dict[int, IssuedCertificate] = field(default_factory=dict)
     open_intents: set[int] = field(default_factory=set)
     spent_orders: dict[bytes, int] = field(default_factory=dict)
+    retryable: dict[RetryName, Retryable] = field(default_factory=dict)
     _files: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _expiries: list[tuple[int, int]] = field(default_factory=list)
 
@@ -150,6 +172,11 @@ class State:
             self._spend(entry.data)
         self._forget(entry.time_ms // 1000)
 
+    def _forget_retry(self, certificate: IssuedCertificate) -> None:
+        name = certificate.retry
+        if name is not None and certificate.seq in self.retryable.get(name, _NOTHING).intents:
+            del self.retryable[name]
+
     def _spend(self, data: Mapping[str, Any]) -> None:
         for order in data["orders"]:
             message = order_message(self.origin, data["command"], order["policy"], order["expires_s"])
@@ -161,7 +188,7 @@ class State:
             _, seq = heapq.heappop(self._expiries)
             # An intent without an outcome stays until it has one, however long the token takes.
             if seq not in self.open_intents:
-                del self.certificates[seq]
+                self._forget_retry(self.certificates.pop(seq))
             else:
                 heapq.heappush(self._expiries, (now_s, seq))
         if self.spent_orders and min(self.spent_orders.values()) < now_s:
@@ -177,22 +204,35 @@ def _open_log(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
     state.probe_key = data["probe_key"]
 
 
+def _remember_retry(state: State, seq: int, name: RetryName, request: str) -> None:
+    known = state.retryable.get(name)
+    # Intents of one request stand together; after a failure the same key begins anew.
+    together = known is not None and all(state.certificates[each].outcome is None for each in known.intents)
+    intents = (*known.intents, seq) if known is not None and together else (seq,)
+    state.retryable[name] = Retryable(request=request, intents=intents)
+
+
 def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
     valid_before = decode_tbs(base64.b64decode(data["tbs"])).valid_before
+    retry: RetryName | None = None
+    if (idempotency := data.get("idempotency")) is not None:
+        identity = data["identity"]
+        retry = (f"{identity['provider']}:{identity['subject']}", idempotency["key"])
+        _remember_retry(state, entry.seq, retry, idempotency["request"])
     state.certificates[entry.seq] = IssuedCertificate(
-        seq=entry.seq, ca_key=data["ca_key"], valid_before=valid_before
+        seq=entry.seq, ca_key=sys.intern(data["ca_key"]), valid_before=valid_before, retry=retry
     )
     state.open_intents.add(entry.seq)
     heapq.heappush(state._expiries, (valid_before, entry.seq))
 
 
 def _conclude(outcome: Literal["issued", "failed", "abandoned"]) -> _Fold:
-    def fold(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    def fold(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
         seq = data["intent"]
         known = state.certificates[seq]
         # A signature may exist that nobody should have: such a serial counts as revoked.
         revoked = known.revoked or bool(data.get("requested", False))
-        state.certificates[seq] = replace(known, outcome=outcome, revoked=revoked)
+        state.certificates[seq] = replace(known, outcome=outcome, outcome_seq=entry.seq, revoked=revoked)
         state.open_intents.discard(seq)
 
     return fold

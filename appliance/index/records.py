@@ -131,11 +131,11 @@ class CredentialRecord:
     revoked_ms: int | None
     revoked_reason: str | None
 
-    def is_valid(self, now_s: int) -> bool:
-        """Say whether it identifies anyone at a moment."""
+    def is_valid(self, now_s: int, *, used_up: bool = False) -> bool:
+        """Say whether it identifies anyone at a moment; ``used_up`` lets one pass that has no use left."""
         if self.revoked_ms is not None or (self.expires_s is not None and self.expires_s <= now_s):
             return False
-        return self.uses is None or self.used < self.uses
+        return used_up or self.uses is None or self.used < self.uses
 
 
 def certificate_of(row: Mapping[str, Any]) -> CertificateRecord:

@@ -23,6 +23,7 @@ from appliance.web.description import (
     list_operations,
     query_parameters,
 )
+from appliance.web.issuing import ISSUING
 from appliance.web.jsonbody import StrictRequest
 from appliance.web.metrics import Metrics
 from appliance.web.models import Problem
@@ -85,7 +86,7 @@ def _surround(
             return
         if request.endpoint not in _ANONYMOUS:
             _refuse_unknown_features()
-            g.identity = authenticator.identify(request)
+            g.identity = authenticator.identify(request, repeats="Idempotency-Key" in request.headers)
             if g.identity is None:
                 raise Refusal("unauthenticated", "show a client certificate or `Authorization: Bearer …`")
         _refuse_unknown_parameters(parameters.get(request.endpoint, frozenset()))
@@ -112,9 +113,9 @@ def _surround(
 
 
 def _refuse_unknown_features() -> None:
-    """Refuse what a client would rely on and this version does not do: ignoring it would be a lie."""
-    if "Idempotency-Key" in request.headers:
-        raise malformed("Idempotency-Key", "this version does not remember keys; send requests without one")
+    """Refuse what a client would rely on and the route does not do: ignoring it would be a lie."""
+    if "Idempotency-Key" in request.headers and request.endpoint not in ISSUING:
+        raise malformed("Idempotency-Key", "the routes that issue take one, this one does not")
 
 
 def _refuse_unknown_parameters(known: frozenset[str]) -> None:

@@ -31,8 +31,11 @@ class Authenticator:
         self._index = index
         self._now_ms = now_ms
 
-    def identify(self, request: Request) -> Identity | None:
+    def identify(self, request: Request, *, repeats: bool = False) -> Identity | None:
         """Return who is asking; None when no credential is shown.
+
+        ``repeats``: the request may be one that was carried out before. Whether a credential has a use left
+        for it is then the authority's to say, who knows.
 
         Raises:
             Refusal: ``unauthenticated``.
@@ -43,10 +46,10 @@ class Authenticator:
             log.info("refused: a client certificate and a bearer credential at once")
             raise _refused()
         if header is not None:
-            return self._by_credential(header, request.remote_addr)
+            return self._by_credential(header, request.remote_addr, repeats=repeats)
         return self._by_certificate(certificate, request.remote_addr) if certificate else None
 
-    def _by_credential(self, header: str, address: str | None) -> Identity:
+    def _by_credential(self, header: str, address: str | None, *, repeats: bool) -> Identity:
         scheme, _, text = header.partition(" ")
         shown = parse_credential(text.strip()) if scheme.lower() == _SCHEME else None
         if shown is None:
@@ -54,7 +57,11 @@ class Authenticator:
         with self._index.snapshot() as snapshot:
             known = snapshot.credential(shown.id)
         now_ms = self._now_ms()
-        if known is None or not shown.matches(known.secret_sha256) or not known.is_valid(now_ms // 1000):
+        if (
+            known is None
+            or not shown.matches(known.secret_sha256)
+            or not known.is_valid(now_ms // 1000, used_up=repeats)
+        ):
             log.info("refused: credential %s is unknown, wrong, expired, used up or revoked", shown.id)
             raise _refused()
         return identity_of(known.id, known.subject, known.kind, now_ms=now_ms, source_address=address)

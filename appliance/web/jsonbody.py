@@ -25,6 +25,7 @@ _MEDIA_TYPE: Final = "application/json"
 class StrictRequest(Request):
     """A request whose JSON is parsed strictly, whoever asks for it."""
 
+    raw_body: bytes = b""
     max_content_length = MAX_BODY
     max_form_memory_size = 0
 
@@ -36,7 +37,8 @@ class StrictRequest(Request):
         """
         if self.mimetype != _MEDIA_TYPE:
             raise Refusal("unsupported-media-type", f"got {self.mimetype[:80]!r}, expected {_MEDIA_TYPE}")
-        return parse_object(self._read())
+        self.raw_body = self._read()
+        return parse_object(self.raw_body)
 
     def _read(self) -> bytes:
         deadline = gevent.Timeout(BODY_DEADLINE_S)

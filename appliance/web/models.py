@@ -169,6 +169,23 @@ class Issued(BaseModel):
     valid_before: str
     leaf_hash: Annotated[str, Field(description="of the intent's entry, hex: what a proof proves")]
     proof: Annotated[str, Field(description="where the proof can be had, within seconds")]
+    tlog_proof: Annotated[str | None, Field(default=None, description="the proof, with Prefer: wait=N")]
+
+
+class BatchBody(BaseModel):
+    """Up to a thousand requests; each has one outcome, whatever becomes of the others."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    requests: Annotated[
+        list[dict[str, Any]],
+        Field(
+            min_length=1,
+            max_length=1_000,
+            description="each the body of its own route, and `type`: `user` or `host`",
+            examples=[[{"type": "host", "public_key": "ssh-ed25519 AAAA…", "host": "web-1.acme.example"}]],
+        ),
+    ]
 
 
 class IssuedCertificates(BaseModel):
@@ -176,6 +193,20 @@ class IssuedCertificates(BaseModel):
 
     certificates: list[Issued]
     ledger_size: Annotated[int, Field(description="the entries that have them on record")]
+
+
+class BatchOutcome(BaseModel):
+    """What came of one request: certificates and the ledger's size, or a problem."""
+
+    certificates: list[Issued] | None = None
+    ledger_size: int | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BatchOutcomes(BaseModel):
+    """One outcome for each request, in their order."""
+
+    outcomes: list[BatchOutcome]
 
 
 class Problem(BaseModel):

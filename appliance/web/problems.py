@@ -95,9 +95,10 @@ def format_bare_reply(refusal: Refusal, instance: UUID) -> bytes:
     return head.encode("ascii") + body
 
 
-def _format(refusal: Refusal, instance: UUID) -> bytes:
+def describe(refusal: Refusal, instance: UUID) -> dict[str, Any]:
+    """Return the problem's members."""
     problem = PROBLEMS[refusal.slug]
-    body: dict[str, Any] = {
+    return {
         "type": f"/problems/{refusal.slug}",
         "title": problem.title,
         "status": problem.status,
@@ -105,8 +106,11 @@ def _format(refusal: Refusal, instance: UUID) -> bytes:
         "instance": f"urn:uuid:{instance}",
         **refusal.members,
     }
+
+
+def _format(refusal: Refusal, instance: UUID) -> bytes:
     # In ASCII: a detail may quote what the requester sent, and no byte of that can spoil the reply.
-    return json.dumps(body).encode("ascii")
+    return json.dumps(describe(refusal, instance)).encode("ascii")
 
 
 def handle_problems(app: Flask) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import g
 
-from appliance.authority.client import AuthorityClient
+from appliance.authority.client import DEFAULT_TIMEOUT_S, AuthorityClient
 from appliance.errors import Refusal, malformed
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
@@ -29,9 +29,9 @@ class Services:
     tiles: TileReader
     now_ms: Callable[[], int]
 
-    def ask(self, op: str, **args: Any) -> Any:
+    def ask(self, op: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, **args: Any) -> Any:
         """Ask the authority in the requester's name."""
-        return self.authority.call(op, identity=requester().to_data(), **args)
+        return self.authority.call(op, timeout_s=timeout_s, identity=requester().to_data(), **args)
 
     def order(self, body: OrderRequest, *, verb: str) -> dict[str, Any]:
         """Have an order of one verb carried out; its signatures are the authority's to verify.

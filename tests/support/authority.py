@@ -14,8 +14,10 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.authority.denials import Denials
-from appliance.authority.issuance import Cycle, IssueCertificates, Release
+from appliance.authority.issuance import Cycle, IssueCertificates
 from appliance.authority.orders import NAMESPACE, order_message
+from appliance.authority.releases import Release
+from appliance.authority.replay import Replayer
 from appliance.authority.state import State
 from appliance.authority.writer import Writer
 from appliance.errors import Refusal
@@ -27,7 +29,7 @@ from appliance.ssh.sshsig import build_sshsig
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.ledger import Ledger
 from audit.note import format_vkey, vkey_for
-from audit.stores.sqlite import SqliteStore
+from audit.stores.sqlite import SqliteReader, SqliteStore
 from support.software_signing import SoftwareSigning
 from support.ssh_examples import private_key, public_key
 
@@ -203,9 +205,12 @@ def running_authority(path: Path, *, now_ms: int = NOW_MS) -> Iterator[TestAutho
     failures: list[BaseException] = []
     writer = Writer(ledger, state, now_ms=lambda: now_ms, on_failure=failures.append)
     signing = SoftwareSigning(keys)
+    replayer = Replayer(SqliteReader(path))
+    replayer.start()
     cycle = Cycle(
         sign=signing.submit,
         submit_owed=writer.submit_owed,
+        replay=replayer.submit,
         denials=Denials(),
         draw=lambda size: bytes(range(size)),
     )

@@ -44,7 +44,7 @@ class Named(Authenticator):
     def __init__(self) -> None:
         super().__init__(Index(NOWHERE), now_ms=lambda: NOW_MS)
 
-    def identify(self, request: Request) -> Identity | None:
+    def identify(self, request: Request, *, repeats: bool = False) -> Identity | None:
         return identity() if request.headers.get("From") == ALICE else None
 
 

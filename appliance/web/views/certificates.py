@@ -13,10 +13,13 @@ from appliance.errors import Refusal
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
 from appliance.index.queries import CertificateFilter, Snapshot
 from appliance.index.records import CertificateRecord
-from appliance.index.render import render_certificate, render_release
+from appliance.index.render import render_certificate
 from appliance.moments import parse_moment_ms
 from appliance.requests import HostCertificateBody, UserCertificateBody
+from appliance.web.issuing import issue, issue_batch
 from appliance.web.models import (
+    BatchBody,
+    BatchOutcomes,
     CertificateQuery,
     InspectBody,
     IssuedCertificates,
@@ -35,12 +38,17 @@ def build(services: Services) -> APIBlueprint:
     @api.post("/user", summary="Ask for user certificates", responses={201: IssuedCertificates})
     def issue_user(body: UserCertificateBody) -> tuple[Response, int]:
         """What is not named is everything that your grants give."""
-        return _issue(services, "certificate.user", body)
+        return issue(services, "certificate.user", body)
 
     @api.post("/host", summary="Ask for a host certificate", responses={201: IssuedCertificates})
     def issue_host(body: HostCertificateBody) -> tuple[Response, int]:
         """For a registered host; needs the role enroller."""
-        return _issue(services, "certificate.host", body)
+        return issue(services, "certificate.host", body)
+
+    @api.post("/batch", summary="Ask for many certificates", responses={200: BatchOutcomes})
+    def batch(body: BatchBody) -> Response:
+        """For services. One outcome for each request, in order; a bad one does not fail the others."""
+        return issue_batch(services, body)
 
     @api.get("", summary="Search certificates")
     def search(query: CertificateQuery) -> Response:
@@ -84,13 +92,6 @@ def visible_certificate(snapshot: Snapshot, serial: str) -> CertificateRecord:
     if record is not None and (record.subject == str(requester()) or may(snapshot, "certificate.read")):
         return record
     raise Refusal("not-found", f"no certificate of yours with the serial {serial} is on record")
-
-
-def _issue(
-    services: Services, op: str, body: UserCertificateBody | HostCertificateBody
-) -> tuple[Response, int]:
-    release = services.ask(op, body=body.model_dump(exclude_none=True))
-    return jsonify(render_release(release)), 201
 
 
 def _filter(snapshot: Snapshot, query: CertificateQuery) -> CertificateFilter:

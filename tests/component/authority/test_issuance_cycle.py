@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from appliance.authority.events import Event
-from appliance.authority.issuance import IssuedReply, Release
+from appliance.authority.releases import IssuedReply, Release
 from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.issuance import Release
+from appliance.authority.releases import Release
 from appliance.authority.revocation import RevokeCertificate
 from appliance.index.access import AccessQuery, find_access
 from appliance.index.projection import OutOfOrder, Projection

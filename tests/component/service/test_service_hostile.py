@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 
@@ -107,8 +106,9 @@ def test_body_of_another_media_type_is_refused(service: Service, media_type: str
     assert (reply.status, reply.slug) == (415, "unsupported-media-type")
 
 
-def test_idempotency_key_is_refused_rather_than_ignored(service: Service) -> None:
-    reply = post(service, json.dumps({"public_key": KEY}).encode(), **{"Idempotency-Key": "1"})
+def test_idempotency_key_is_refused_rather_than_ignored_where_nothing_is_issued(service: Service) -> None:
+    body = {"serial": "1", "reason": "lost"}
+    reply = service.http("POST", "/v1/revocations", body, as_="carol", headers={"Idempotency-Key": "1"})
     assert (reply.slug, reply.json["field"]) == ("malformed-request", "Idempotency-Key")
 
 

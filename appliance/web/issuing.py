@@ -1,0 +1,108 @@
+"""What the issuing routes have in common: safe retries, and replies that wait for their proof."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from typing import Any, Final, cast
+
+from flask import Response, g, jsonify, request
+
+from appliance.errors import Refusal, malformed
+from appliance.index.prove import prove
+from appliance.index.render import render_release
+from appliance.requests import HostCertificateBody, UserCertificateBody
+from appliance.web.jsonbody import StrictRequest
+from appliance.web.models import BatchBody
+from appliance.web.problems import describe
+from appliance.web.services import Services, requester
+
+# The endpoints whose requests may be repeated under a key.
+ISSUING: Final = frozenset({"certificates.issue_user", "certificates.issue_host", "certificates.batch"})
+MAX_WAIT_S: Final = 30
+# Longer than all items of a batch may wait for their turns.
+BATCH_TIMEOUT_S: Final = 120.0
+_POLL_S: Final = 0.1
+_KEY: Final = re.compile(r"[!-~]{1,255}")
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])", re.ASCII | re.IGNORECASE)
+
+
+def issue(
+    services: Services, op: str, body: UserCertificateBody | HostCertificateBody
+) -> tuple[Response, int]:
+    """Have certificates issued: once for an Idempotency-Key, with their proofs if that was preferred."""
+    more: dict[str, Any] = {}
+    if (key := _idempotency_key()) is not None:
+        more["idempotency"] = _idempotency(key, cast(StrictRequest, request).raw_body)
+    release = services.ask(op, body=body.model_dump(exclude_none=True), **more)
+    rendered = render_release(release)
+    response_headers = {}
+    if (wait_s := _preferred_wait_s()) is not None:
+        _add_proofs(services, release, rendered, wait_s)
+        response_headers["Preference-Applied"] = f"wait={wait_s}"
+    response = jsonify(rendered)
+    response.headers.update(response_headers)
+    return response, 201
+
+
+def issue_batch(services: Services, body: BatchBody) -> Response:
+    """Have many requests of a service carried out, each by itself."""
+    if requester().kind != "service":
+        raise Refusal("policy-denied", "batches are for services; ask one by one", rule="certificate.batch")
+    key = _idempotency_key()
+    items = []
+    for position, each in enumerate(body.requests):
+        item: dict[str, Any] = {
+            "type": each.get("type"),
+            "body": {name: value for name, value in each.items() if name != "type"},
+        }
+        if key is not None:
+            item["idempotency"] = _idempotency(f"{key}/{position}", _canonical(each))
+        items.append(item)
+    done = services.ask("certificate.batch", timeout_s=BATCH_TIMEOUT_S, items=items)
+    return jsonify(outcomes=[_render_outcome(outcome) for outcome in done["outcomes"]])
+
+
+def _render_outcome(outcome: dict[str, Any]) -> dict[str, Any]:
+    if "refusal" in outcome:
+        return {"problem": describe(Refusal.from_wire(outcome["refusal"]), g.request_id)}
+    return render_release(outcome["ok"])
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise malformed("Idempotency-Key", "expected 1 to 255 visible ASCII characters")
+    return key
+
+
+def _idempotency(key: str, body: bytes) -> dict[str, str]:
+    sent = f"{request.method}\n{request.path}\n".encode() + body
+    return {"key": hashlib.sha256(key.encode()).hexdigest(), "request": hashlib.sha256(sent).hexdigest()}
+
+
+def _canonical(item: dict[str, Any]) -> bytes:
+    """Return an item in one form, however its members were ordered and spaced when it was sent."""
+    return json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _preferred_wait_s() -> int | None:
+    """Return what ``Prefer: wait=N`` asks for (RFC 7240 §4.3), in seconds, cut to what is offered."""
+    found = _WAIT.search(", ".join(request.headers.getlist("Prefer")))
+    return None if found is None else min(int(found[1]), MAX_WAIT_S)
+
+
+def _add_proofs(services: Services, release: dict[str, Any], rendered: dict[str, Any], wait_s: int) -> None:
+    """Wait until a checkpoint covers the certificates, and add their proofs; leave them out if none does."""
+    end = time.monotonic() + wait_s
+    for issued, shown in zip(release["certificates"], rendered["certificates"], strict=True):
+        while True:
+            try:
+                shown["tlog_proof"] = prove(services.tiles, issued["seq"])
+                break
+            except Refusal:
+                if time.monotonic() > end:
+                    return
+                time.sleep(_POLL_S)
