@@ -92,6 +92,7 @@ def run_web(config: Config) -> int:
         # prometheus-client has no other way to be told where workers keep their numbers; it is set, not read.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory  # noqa: TID251
         health = _bind(config.service.health)
+        _keep_sigterm_for_workers()
         try:
             Server(config, health).run()
         except SystemExit as stop:
@@ -135,13 +136,28 @@ def _make_ssl_context(_config: object, default: Callable[[], ssl.SSLContext]) ->
 
 
 def _prepare_worker(_server: object, _worker: object) -> None:
-    """Have the worker end when it is told to, and with its master.
-
-    Until it sets handlers of its own, it has the master's, and a SIGTERM would be lost on it: the master
-    would wait out the whole grace. A master that is killed must not leave workers at a port that it needs.
-    """
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Have the worker end with its master: no worker may stay at a port that the next master needs."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _keep_sigterm_for_workers() -> None:
+    """Have no SIGTERM lost on a worker that is being born.
+
+    Until it sets handlers of its own it has the master's, which only take a note of the signal: the master
+    would wait out the whole grace. So the signal waits, from before the fork until it has its default effect.
+    """
+
+    def receive_in_child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        unblock()
+
+    def block() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=receive_in_child)
 
 
 def _bind(address: str) -> socket.socket:
