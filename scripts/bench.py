@@ -1,77 +1,203 @@
-"""What a certificate costs: the token's own rate, and the service's at 1, 16 and 64 connections, in one run.
+"""What a certificate costs, side by side in one run: the token alone, the service, OpenBao, ssh-keygen.
 
-Machines differ and are noisy: read the ratios. The load generator runs on the same cores as the service.
+Machines differ and are noisy: read the ratios. What is compared is measured in turns, round by round, and
+the load runs on the same cores. Both servers speak TLS, ask for a bearer credential and sign the same
+public keys with P-256. Chancery has both its records of a certificate on the disk before it leaves; OpenBao
+writes its audit file without syncing it, and keeps its key in memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
+import shlex
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from statistics import median
+from typing import Any, Final
 
-from demo import Demo, run
+from bench_load import Load, Target, press, write_public_keys
+from bench_openbao import OpenBao
+from demo import HOST, Demo
 
 from appliance.authority.startup import open_token
-from appliance.config import load_config
+from appliance.config import Config, load_config
 from hsm.keys import prepare
 from hsm.token import Token
 
 CONNECTIONS: Final = (1, 16, 64)
-TOKEN_THREADS: Final = (1, 4)
+TOKEN_THREADS: Final = (1, 2, 4)
 PARTS: Final = ("web", "authority", "index")
 MESSAGE: Final = bytes(500)  # about the size of a certificate's to-be-signed bytes
-
-WRK: Final = """
-wrk.method = "POST"
-wrk.body = [[%s]]
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Authorization"] = "Bearer %s"
-local refused = 0
-response = function(status) if status ~= 201 then refused = refused + 1 end end
-done = function(summary, latency)
-  print(string.format("RESULT %%d %%f %%f %%d", summary.requests, summary.duration / 1e6,
-    latency:percentile(99) / 1e3, summary.errors.status + summary.errors.timeout + summary.errors.read))
-end
-"""
+BATCH: Final = 256
+BATCH_CONNECTIONS: Final = 4
+KEYGEN_RUNS: Final = 10
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measure, print a table, and write JSON if that is asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=int, default=5, help="for each number")
-    seconds = parser.parse_args().seconds
-    with tempfile.TemporaryDirectory(prefix="chancery-bench-") as directory, ExitStack() as stack:
-        demo = Demo(data=Path(directory) / "data", scratch=Path(directory))
-        demo.make_data_directory()
-        token = measure_token(demo.data, seconds)
-        stack.enter_context(demo.service())
-        demo.register()
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", demo.path("alice_key"))
-        report(token, [measure_service(demo, connections, seconds) for connections in CONNECTIONS])
+    parser.add_argument("--seconds", type=int, default=5, help="for each number of each round")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured, in turns")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chancery-bench-") as directory:
+        measured = Bench(Path(directory), arguments.seconds, arguments.rounds).run()
+    report(measured)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(measured, indent=2) + "\n")
 
 
-def measure_token(data: Path, seconds: int) -> dict[int, float]:
-    """Sign with a P-256 CA key of the token, each signature verified; return the rates by threads."""
-    token = open_token(load_config(data))
-    try:
-        return {threads: sign_for(token, threads, seconds) for threads in TOKEN_THREADS}
-    finally:
-        token.close()
+class Bench:
+    """One run: servers that are up all the time, and what is asked of them in turns."""
+
+    def __init__(self, scratch: Path, seconds: int, rounds: int) -> None:
+        self._scratch = scratch
+        self._seconds = seconds
+        self._rounds = rounds
+        self._keys = scratch / "public-keys"
+        self._demo = Demo(data=scratch / "data", scratch=scratch)
+
+    def run(self) -> dict[str, Any]:
+        """Measure everything; return the medians of all rounds."""
+        write_public_keys(self._keys)
+        self._demo.make_data_directory()
+        config = load_config(self._demo.data)
+        alone = self._measure_token(config)
+        keygen = self._measure_keygen(config)
+        with ExitStack() as stack:
+            stack.enter_context(self._demo.service())
+            self._demo.register()
+            bao = OpenBao(
+                self._scratch / "bao", config.path(config.tls.certificate), config.path(config.tls.key)
+            )
+            stack.enter_context(bao.running())
+            single = self._measure_pairs(self._chancery("user", self._ask_user), _target(bao))
+            batch = self._in_rounds(
+                lambda: self._press(self._chancery("batch", self._ask_batch), BATCH_CONNECTIONS)
+            )
+        return {
+            "token": alone,
+            "ssh-keygen": keygen,
+            "single": single,
+            "batch": {
+                **batch,
+                "rate": batch["rate"] * BATCH,
+                "size": BATCH,
+                "connections": BATCH_CONNECTIONS,
+            },
+        }
+
+    def _measure_pairs(self, chancery: Target, bao: Target) -> list[dict[str, Any]]:
+        found = []
+        for connections in CONNECTIONS:
+            loads: dict[str, list[Load]] = {chancery.name: [], bao.name: []}
+            for turn in range(self._rounds):
+                # Who is first changes, so that whatever grows in the meantime is nobody's advantage.
+                for target in (chancery, bao) if turn % 2 == 0 else (bao, chancery):
+                    say(f"{target.name}, {connections} connections, round {turn + 1}")
+                    loads[target.name].append(self._press(target, connections))
+            ratios = [ours.rate / theirs.rate for ours, theirs in zip(*loads.values(), strict=True)]
+            found.append(
+                {"connections": connections, "ratio": median(ratios)}
+                | {name: summarize(each) for name, each in loads.items()}
+            )
+        return found
+
+    def _in_rounds(self, measure: Callable[[], Load]) -> dict[str, Any]:
+        return summarize([measure() for _ in range(self._rounds)])
+
+    def _press(self, target: Target, connections: int) -> Load:
+        return press(
+            target, connections=connections, seconds=self._seconds, scratch=self._scratch, keys=self._keys
+        )
+
+    def _chancery(self, route: str, body: Callable[[str], dict[str, Any]]) -> Target:
+        return Target(
+            name="chancery",
+            url=f"https://127.0.0.1:{self._demo.port}/v1/certificates/{route}",
+            credential=self._demo.alice if route == "user" else self._demo.enroller,
+            body=body,
+            parts=lambda: {part: self._find_processes(part) for part in PARTS},
+        )
+
+    @staticmethod
+    def _ask_user(public_key: str) -> dict[str, Any]:
+        return {"public_key": public_key, "host_groups": ["acme-web"]}
+
+    @staticmethod
+    def _ask_batch(public_key: str) -> dict[str, Any]:
+        return {"requests": [{"type": "host", "public_key": public_key, "host": HOST}] * BATCH}
+
+    def _find_processes(self, part: str) -> list[int]:
+        pattern = f"--data {self._demo.data} serve {part}$"
+        found = subprocess.run(["pgrep", "-f", "--", pattern], capture_output=True, text=True, check=True)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def _measure_token(self, config: Config) -> dict[str, float]:
+        """Sign with a P-256 CA key of the token, each signature verified; return the rates by threads."""
+        token = open_token(config)
+        try:
+            return {str(threads): sign_for(token, threads, self._seconds) for threads in TOKEN_THREADS}
+        finally:
+            token.close()
+
+    def _measure_keygen(self, config: Config) -> float:
+        """Sign in a loop with ssh-keygen and the same key in the token; return certificates per second."""
+        say(f"ssh-keygen -s -D, {KEYGEN_RUNS} times")
+        ca, subject, askpass = (self._scratch / name for name in ("ca.pub", "subject.pub", "askpass"))
+        pin = config.path(Path(config.token.pin.removeprefix("file:")))
+        ca.write_text(self._demo.chancery("ca", "export", "acme-users"))
+        subject.write_text(self._keys.read_text().partition("\n")[0])
+        askpass.write_text(f"#!/bin/sh\ncat {shlex.quote(str(pin))}\n")
+        askpass.chmod(0o700)
+        command = [
+            "ssh-keygen",
+            "-q",
+            "-s",
+            ca,
+            "-D",
+            config.token.module,
+            "-I",
+            "bench",
+            "-n",
+            "web",
+            subject,
+        ]
+        softhsm = config.token.softhsm
+        environment = {"PATH": "/usr/bin:/bin", "SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force"}
+        if softhsm is not None:
+            environment["SOFTHSM2_CONF"] = str(config.path(softhsm))
+        began = time.monotonic()
+        for _ in range(KEYGEN_RUNS):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SystemExit(f"ssh-keygen failed: {done.stderr}")
+        return KEYGEN_RUNS / (time.monotonic() - began)
+
+
+def _target(bao: OpenBao) -> Target:
+    return Target(
+        name="openbao",
+        url=bao.url,
+        credential=bao.credential,
+        body=lambda public_key: {"public_key": public_key, "valid_principals": "web"},
+        parts=lambda: {"openbao": [bao.pid]},
+    )
 
 
 def sign_for(token: Token, threads: int, seconds: int) -> float:
     """Return verified signatures a second by so many threads, each with a session of its own."""
+    say(f"token alone, {threads} threads")
     record = next(record for record in token.keys() if record.label.startswith("ca-acme-users"))  # noqa: SIM118
     key = token.private_key(record.public_key)
     sessions = [token.open_session() for _ in range(threads)]
@@ -94,64 +220,53 @@ def sign_for(token: Token, threads: int, seconds: int) -> float:
     return sum(counts) / seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """The service at so many connections; ``cpu_ms`` is what a certificate cost each part."""
-
-    connections: int
-    rate: float
-    p99_ms: float
-    failed: int
-    cpu_ms: dict[str, float]
+def summarize(loads: Sequence[Load]) -> dict[str, Any]:
+    """Return the medians of all rounds; the failures are the sum."""
+    found: dict[str, Any] = {
+        name: median(getattr(load, name) for load in loads) for name in ("rate", "p50_ms", "p99_ms")
+    }
+    found["cpu_ms"] = {part: median(load.cpu_ms[part] for load in loads) for part in loads[0].cpu_ms}
+    return found | {"failed": sum(load.failed for load in loads), "rounds": [asdict(load) for load in loads]}
 
 
-def cpu_seconds(demo: Demo, part: str) -> float:
-    """Return the CPU time that a part's processes have used."""
-    pattern = f"--data {demo.data} serve {part}$"
-    pids = subprocess.run(["pgrep", "-f", "--", pattern], capture_output=True, text=True, check=True)
-    ticks = 0
-    for pid in pids.stdout.split():
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
-    return ticks / os.sysconf("SC_CLK_TCK")
+def report(measured: dict[str, Any]) -> None:
+    """Print what was measured, as ratios to the token alone and to OpenBao."""
+    best = max(measured["token"].values())
+    rows = [["", "per second", "of token", "of OpenBao", "p50 ms", "p99 ms", "failed", "CPU ms for each"]]
+    for threads, rate in measured["token"].items():
+        rows.append([f"token alone, {threads} threads", f"{rate:.0f}", f"{rate / best:.2f}", *[""] * 5])
+    for each in measured["single"]:
+        for name in ("chancery", "openbao"):
+            load = each[name]
+            compared = f"{each['ratio']:.2f}" if name == "chancery" else ""
+            label = f"{name}, {each['connections']} connections"
+            rows.append([label, *_numbers(load, load["rate"], best, compared)])
+    batch = measured["batch"]
+    label = f"chancery, batches of {batch['size']}, {batch['connections']} connections"
+    rows.append([label, *_numbers(batch, batch["rate"], best, "", count=batch["size"])])
+    keygen = measured["ssh-keygen"]
+    rows.append(["ssh-keygen -s -D in a loop", f"{keygen:.1f}", f"{keygen / best:.4f}", *[""] * 5])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    print()
+    for row in rows:
+        cells = (
+            f"{cell:<{width}}" if not column or column == 7 else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join(cells).rstrip())
 
 
-def measure_service(demo: Demo, connections: int, seconds: int) -> Measured:
-    """Ask for certificates over TLS."""
-    script = demo.path("wrk.lua")
-    body = {"public_key": demo.path("alice_key.pub").read_text().strip(), "host_groups": ["acme-web"]}
-    script.write_text(WRK % (json.dumps(body), demo.alice))
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script)]
-    before = {part: cpu_seconds(demo, part) for part in PARTS}
-    done = subprocess.run(
-        [*command, f"https://127.0.0.1:{demo.port}/v1/certificates/user"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = re.search(r"RESULT (\d+) ([\d.]+) ([\d.]+) (\d+)", done.stdout)
-    if found is None:
-        raise SystemExit(done.stdout)
-    count = int(found[1])
-    return Measured(
-        connections=connections,
-        rate=count / float(found[2]),
-        p99_ms=float(found[3]),
-        failed=int(found[4]),
-        cpu_ms={part: 1000 * (cpu_seconds(demo, part) - before[part]) / count for part in PARTS},
-    )
+def _numbers(
+    load: dict[str, Any], rate: float, best: float, compared: str, *, count: int = 1
+) -> Iterable[str]:
+    cpu = ", ".join(f"{part} {spent / count:.2f}" for part, spent in load["cpu_ms"].items())
+    latency = (f"{load['p50_ms']:.1f}", f"{load['p99_ms']:.1f}")
+    return [f"{rate:.0f}", f"{rate / best:.2f}", compared, *latency, str(load["failed"]), cpu]
 
 
-def report(token: dict[int, float], service: list[Measured]) -> None:
-    """Print what was measured, as ratios to the token with all its threads."""
-    best = max(token.values())
-    print(f"\n{'':26}{'per second':>11}{'of token':>9}{'p99 ms':>8}{'failed':>7}   CPU ms for each")
-    for threads, rate in token.items():
-        print(f"{f'token alone, {threads} threads':26}{rate:11.0f}{rate / best:9.2f}")
-    for each in service:
-        name = f"service, {each.connections} connections"
-        cpu = ", ".join(f"{part} {spent:.2f}" for part, spent in each.cpu_ms.items())
-        print(f"{name:26}{each.rate:11.0f}{each.rate / best:9.2f}{each.p99_ms:8.1f}{each.failed:7}   {cpu}")
+def say(what: str) -> None:
+    """Tell what is being measured, to whoever waits."""
+    print(f"  {what}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
