@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Self
@@ -29,6 +30,7 @@ LEVEL_BITS: Final = 8
 ENTRIES: Final = "entries"
 _LENGTH: Final = struct.Struct(">H")
 _CACHED: Final = 4_096  # full tiles, 8 KiB each
+_ATTEMPTS: Final = 3
 
 
 def format_tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
@@ -230,13 +232,15 @@ class TileReader:
 
     def _widest(self, level: int | str, index: int, width: int) -> bytes:
         full = format_tile_path(level, index)
-        if (self._directory / full).is_file():
-            return self._read_full(full)
         directory = self._directory / f"{full}.p"
-        found = [each for each in _widths_in(directory) if each >= width]
-        if not found:
-            raise TilesDamaged(f"{directory}: no tile of {width} or more; remove the export and make it anew")
-        return self._read(f"{full}.p/{min(found)}")
+        for _ in range(_ATTEMPTS):
+            if (self._directory / full).is_file():
+                return self._read_full(full)
+            found = [each for each in _widths_in(directory) if each >= width]
+            # The writer may have put a wider one in its place since, and removed it.
+            with suppress(TilesDamaged):
+                return self._read(f"{full}.p/{min(found, default=width)}")
+        raise TilesDamaged(f"{directory}: no tile of {width} or more; remove the export and make it anew")
 
     def _read(self, path: str) -> bytes:
         try:

@@ -73,14 +73,15 @@ class Bench:
         self._demo.make_data_directory()
         config = load_config(self._demo.data)
         alone = self._measure_token(config)
-        keygen = self._measure_keygen(config)
         with ExitStack() as stack:
             stack.enter_context(self._demo.service())
             self._demo.register()
+            keygen = self._measure_keygen(config)
             bao = OpenBao(
                 self._scratch / "bao", config.path(config.tls.certificate), config.path(config.tls.key)
             )
             stack.enter_context(bao.running())
+            self._check_batch()
             single = self._measure_pairs(self._chancery("user", self._ask_user), _target(bao))
             batch = self._in_rounds(
                 lambda: self._press(self._chancery("batch", self._ask_batch), BATCH_CONNECTIONS)
@@ -137,6 +138,14 @@ class Bench:
     @staticmethod
     def _ask_batch(public_key: str) -> dict[str, Any]:
         return {"requests": [{"type": "host", "public_key": public_key, "host": HOST}] * BATCH}
+
+    def _check_batch(self) -> None:
+        """See that batches are carried out: wrk looks at the status of a reply only."""
+        key = self._keys.read_text().partition("\n")[0]
+        reply = self._demo.post("/v1/certificates/batch", self._demo.enroller, self._ask_batch(key))
+        for outcome in reply["outcomes"]:
+            if "problem" in outcome:
+                raise SystemExit(f"a request of a batch was refused: {outcome['problem']}")
 
     def _find_processes(self, part: str) -> list[int]:
         pattern = f"--data {self._demo.data} serve {part}$"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -108,14 +107,17 @@ class Checkpointer:
         node: Node,
         origin: str,
         tail: Tail,
+        call_s: Callable[[], float],
         on_failure: Callable[[BaseException], None],
     ) -> None:
+        """Prepare; ``call_s`` says how long the token takes for a signature, without the wait for a turn."""
         self._writer = writer
         self._reader = reader
         self._key = key
         self._node = node
         self._origin = origin
         self._tail = tail
+        self._call_s = call_s
         self._on_failure = on_failure
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="checkpointer", daemon=True)
@@ -157,21 +159,19 @@ class Checkpointer:
             self._writer.submit_owed(SignOfLife(self._node, "heartbeat"))
             return 0
         try:
-            return max(MIN_INTERVAL_S, SIGNING_SHARE * self._sign(size))
+            self._sign(size)
         except HsmError as error:
             self.problem = f"no checkpoint could be signed: {error}"
             log.error(self.problem)  # noqa: TRY400 - a known cause
             return RETRY_S
+        return min(max(MIN_INTERVAL_S, SIGNING_SHARE * self._call_s()), HEARTBEAT_S)
 
-    def _sign(self, size: int) -> float:
-        """Sign a checkpoint of ``size`` and have it kept; return how long the token took."""
+    def _sign(self, size: int) -> None:
+        """Sign a checkpoint of ``size`` and have it kept."""
         tree, head_hash = reread(self._reader, self._tail.tree, self._tail.head_hash, size)
-        began = time.monotonic()
         note = sign_checkpoint(Checkpoint(self._origin, size, tree.root()), self._key)
-        took = time.monotonic() - began
         kept = threading.Event()
         self._writer.submit_owed(KeepCheckpoint(note, size, kept.set))
         kept.wait(_STOP_DEADLINE_S)
         self._tail = Tail(tree=tree, head_hash=head_hash)
         self.last, self.problem = (size, note), None
-        return took

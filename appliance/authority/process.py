@@ -134,6 +134,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
         node=node,
         origin=origin,
         tail=tail,
+        call_s=lambda: pool.snapshot().counts.call_s,
         on_failure=_fail,
     )
     signing = Signing(pool, keys.cas)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.index.prove import prove
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.entry import LeafHash, leaf_hash
 from audit.errors import TilesDamaged
@@ -22,6 +23,8 @@ from audit.merkle import (
     verify_consistency,
     verify_inclusion,
 )
+from audit.note import vkey_for
+from audit.proof import parse_proof, verify_proof
 from audit.tiles import WIDTH, TileReader, TileWriter, format_tile_path
 from audit.verifier import TilesSource
 
@@ -75,6 +78,24 @@ def test_export_grown_in_steps_has_every_entry_and_proves_it(
             assert [stored.octets for stored in source.entries(0)] == [entry(seq) for seq in range(size)]
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 9), (255, 256), (256, 300), (300, 700)])
+def test_proof_is_of_one_checkpoint_however_the_log_grows_meanwhile(
+    directory: Path, before: int, after: int
+) -> None:
+    writer = TileWriter.open(directory)
+    grow(writer, before)
+
+    class Growing(TileReader):
+        def checkpoint(self) -> str:
+            read = super().checkpoint()
+            if writer.size < after:
+                grow(writer, after)
+            return read
+
+    proof = parse_proof(prove(Growing(directory), before - 1))
+    assert verify_proof(proof, vkey_for(ORIGIN, KEY.public_key())).size == before
 
 
 def test_export_of_a_large_log_has_tiles_of_the_second_level(directory: Path) -> None:
