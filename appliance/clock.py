@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def now_ms() -> int:
@@ -16,6 +17,7 @@ def now_s() -> int:
     return time.time_ns() // 1_000_000_000
 
 
+@lru_cache(maxsize=1_024)  # the same few seconds are formatted for every request and every line of the log
 def format_rfc3339(moment_s: int) -> str:
     """Format Unix seconds as RFC 3339 in UTC, for people and for JSON: ``2026-01-31T08:00:00Z``."""
     return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -35,6 +35,8 @@ class _Json(logging.Formatter):
 
 def set_up_logging(process: str, *, terminal: bool | None = None) -> None:
     """Send the logs of this process to standard error."""
+    # Nothing that is logged here names threads or processes by number: do not look them up for each line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler()
     if sys.stderr.isatty() if terminal is None else terminal:
         handler.setFormatter(logging.Formatter(f"{process}: %(message)s"))

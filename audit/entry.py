@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NewType, TypeAlias
 
 from audit.errors import EntryError, TooLarge
@@ -31,6 +32,7 @@ FIRST_PREV: Final = LeafHash(bytes(32))
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _KIND: Final = re.compile(r"(?=.{1,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+_LAST_MEMBERS: Final = re.compile(rb'(?:0|[1-9][0-9]{0,15}),"v":[1-9][0-9]{0,15}\}')
 _encode: Final = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 ).encode
@@ -149,11 +151,32 @@ def decode_entry(raw: bytes) -> Entry:
     )
 
 
+def check_link(raw: bytes, *, seq: int, prev: LeafHash) -> LeafHash:
+    """Check that an entry's bytes name this place in the chain, and return their leaf hash.
+
+    For bytes that :func:`encode_entry` made: what comes before ``prev`` is not looked at. The last member of
+    that name is the entry's own, since only numbers follow it.
+
+    Raises:
+        EntryError: they name another place, or none.
+    """
+    link = b',"prev":"%b","seq":%d,"time_ms":' % (prev.hex().encode(), seq)
+    start = raw.rfind(b',"prev":"')
+    if not raw.startswith(link, start) or _LAST_MEMBERS.fullmatch(raw, start + len(link)) is None:
+        raise EntryError(f"is not entry {seq}, or does not follow its predecessor")
+    return leaf_hash(raw)
+
+
 def _integer(fields: Mapping[str, JsonValue], name: str) -> int:
     value = fields[name]
     if type(value) is not int:
         raise EntryError(f"{name}: expected an integer")
     return value
+
+
+@lru_cache(maxsize=1_024)  # some dozens of names make up all entries
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def _check_value(value: object, path: str, depth: int) -> None:
@@ -169,9 +192,10 @@ def _check_value(value: object, path: str, depth: int) -> None:
         raise EntryError(f"{path[:80]}: nested more than {MAX_DEPTH} deep")
     if kind is dict:
         for name, member in value.items():  # type: ignore[attr-defined]
-            if type(name) is not str or _NAME.fullmatch(name) is None:
+            if type(name) is not str or not _is_name(name):
                 raise EntryError(f"{path}: got the member name {str(name)[:80]!r}, expected a-z, 0-9 and _")
-            _check_value(member, name, depth - 1)
+            if type(member) is not str:
+                _check_value(member, name, depth - 1)
     elif kind is list:
         for member in value:  # type: ignore[attr-defined]
             _check_value(member, path, depth - 1)

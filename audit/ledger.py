@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from audit.checkpoint import Checkpoint
-from audit.entry import FIRST_PREV, Entry, LeafHash, RootHash, decode_entry, encode_entry
+from audit.entry import FIRST_PREV, Entry, LeafHash, RootHash, check_link, decode_entry, encode_entry
 from audit.errors import CommitUnknown, EntryError, LedgerAltered, LedgerError, LedgerShort, StoreError
 from audit.merkle import Frontier
 from audit.stores.store import Reader, Store
@@ -180,17 +180,18 @@ def reread(reader: Reader, frontier: Frontier, head_hash: LeafHash, end: int) ->
     """Read the entries after ``frontier`` up to ``end`` back from the store, and grow the frontier by them.
 
     For whoever signs a checkpoint: what is signed is what another connection finds, not what a writer
-    remembers to have written.
+    remembers to have written. The chain says whether it is: each entry names the hash of the one before.
 
     Raises:
-        LedgerAltered: an entry is not one, or does not follow its predecessor.
+        LedgerAltered: an entry does not follow its predecessor.
         LedgerShort: there are fewer.
     """
     for raw in reader.entries(frontier.size, end):
-        entry = _decode(frontier.size, raw)
-        if entry.seq != frontier.size or entry.prev != head_hash:
-            raise LedgerAltered(frontier.size, "does not follow its predecessor")
-        frontier, head_hash = frontier.append(entry.leaf_hash), entry.leaf_hash
+        try:
+            head_hash = check_link(raw, seq=frontier.size, prev=head_hash)
+        except EntryError as error:
+            raise LedgerAltered(frontier.size, str(error)) from error
+        frontier = frontier.append(head_hash)
     if frontier.size != end:
         raise LedgerShort(f"the store has {frontier.size} entries, expected {end}")
     return frontier, head_hash

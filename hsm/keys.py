@@ -12,6 +12,7 @@ second.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -277,9 +278,7 @@ def _digest(data: bytes, algorithm: object) -> tuple[Prehashed, bytes]:
                 f"got {len(data)} bytes as a digest by {name}, expected {algorithm.digest_size}"
             )
         return algorithm, data
-    context = hashes.Hash(_HASHES[name])
-    context.update(data)
-    return _PREHASHED[name], context.finalize()
+    return _PREHASHED[name], hashlib.new(name, data).digest()
 
 
 def _refuse(what: str) -> NoReturn:

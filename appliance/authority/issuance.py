@@ -48,11 +48,7 @@ from appliance.policy.evaluate import (
     relied_groups,
 )
 from appliance.requests import HostRequest, UserRequest
-from appliance.ssh.certificate import (
-    attach_signature,
-    format_certificate_line,
-    parse_certificate_blob,
-)
+from appliance.ssh.certificate import Certificate, format_certificate_line
 from appliance.ssh.content import NONCE_SIZE
 from audit.entry import Entry
 
@@ -297,11 +293,10 @@ class Attempt:
 
 
 def _build_reply(planned: Planned, entry: Entry, signature: bytes) -> IssuedReply:
-    certificate = parse_certificate_blob(attach_signature(planned.tbs, signature))
-    content = certificate.content
+    certificate = Certificate(content=planned.content, tbs=planned.tbs, signature=signature)
     return IssuedReply(
-        line=format_certificate_line(certificate, content.key_id),
-        content=content,
+        line=format_certificate_line(certificate, planned.content.key_id),
+        content=planned.content,
         ca=planned.profile.ca,
         seq=entry.seq,
         leaf_hash=entry.leaf_hash,

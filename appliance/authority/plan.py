@@ -30,6 +30,7 @@ class Planned:
 
     profile: Profile
     ca_key: CaKey
+    content: CertificateContent
     tbs: bytes
 
 
@@ -87,7 +88,7 @@ def plan_certificate(
         ca_key=ca_key.public_key,
     )
     try:
-        return Planned(profile=profile, ca_key=ca_key, tbs=encode_tbs(content))
+        return Planned(profile=profile, ca_key=ca_key, content=content, tbs=encode_tbs(content))
     except SshFormatError as error:
         raise Refusal("unacceptable-key", str(error), field=error.field) from error
 

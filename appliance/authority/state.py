@@ -20,7 +20,7 @@ from appliance.errors import ChanceryError
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
-from appliance.ssh.certificate import decode_tbs
+from appliance.ssh.certificate import read_validity
 from appliance.ssh.keys import PublicKey, fingerprint, parse_public_key_line
 from audit.entry import Entry
 
@@ -45,16 +45,12 @@ class AppliedPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaKey:
-    """One key of a CA and the phase that it is in."""
+    """One key of a CA and the phase that it is in; the ledger cites it by its fingerprint."""
 
     public_key: PublicKey
+    fingerprint: str
     phase: Phase
     halted: bool = False
-
-    @property
-    def fingerprint(self) -> str:
-        """The key's fingerprint, by which the ledger cites it."""
-        return fingerprint(self.public_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +209,7 @@ def _remember_retry(state: State, seq: int, name: RetryName, request: str) -> No
 
 
 def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
-    valid_before = decode_tbs(base64.b64decode(data["tbs"])).valid_before
+    _, valid_before = read_validity(base64.b64decode(data["tbs"]))
     retry: RetryName | None = None
     if (idempotency := data.get("idempotency")) is not None:
         identity = data["identity"]
@@ -265,7 +261,8 @@ def _apply_policy(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
 
 def _enter_phase(phase: Phase) -> _Fold:
     def fold(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
-        key = CaKey(public_key=parse_public_key_line(data["public_key"]), phase=phase)
+        public_key = parse_public_key_line(data["public_key"])
+        key = CaKey(public_key=public_key, fingerprint=fingerprint(public_key), phase=phase)
         known = state.cas.get(data["name"])
         others = (
             [] if known is None else [other for other in known.keys if other.public_key != key.public_key]

@@ -34,6 +34,11 @@ ECDSA: Final = {curve.name: f"ecdsa-sha2-{name}" for name, curve in CURVES.items
 _CURVE_NAMES: Final = {f"ecdsa-sha2-{name}": name for name in CURVES} | {SK_ECDSA: "nistp256"}
 SK_TYPES: Final = frozenset({SK_ED25519, SK_ECDSA})
 
+# How many strings a key is, after that of its type; an mpint is a string as well.
+_FIELDS: Final[Mapping[str, int]] = {ED25519: 1, RSA: 2, SK_ED25519: 2, SK_ECDSA: 3} | dict.fromkeys(
+    ECDSA.values(), 2
+)
+
 # Key type → certificate type (PROTOCOL.certkeys); also the list of all that is supported.
 CERTIFICATE_TYPES: Final[Mapping[str, str]] = {
     name: name.removesuffix("@openssh.com") + "-cert-v01@openssh.com"
@@ -205,6 +210,12 @@ def read_public_key(reader: Reader, key_type: str, *, rsa_bits: range) -> Public
     start = reader.offset
     _read_fields(reader, key_type, rsa_bits)
     return PublicKey(type=key_type, blob=encode_string(key_type.encode()) + reader.since(start))
+
+
+def skip_public_key(reader: Reader, key_type: str) -> None:
+    """Read past the fields of a key of a supported type, whatever they hold."""
+    for _ in range(_FIELDS[key_type]):
+        reader.string("public key", MAX_KEY_BLOB)
 
 
 def _read_fields(reader: Reader, key_type: str, rsa_bits: range) -> CryptographyKey:

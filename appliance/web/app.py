@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Final
 
-from flask import Flask, Response, g, jsonify, render_template, request
+from flask import Flask, Response, jsonify, render_template, request
 from flask_openapi3 import OpenAPI
 from pydantic import ValidationError
 
@@ -24,7 +24,7 @@ from appliance.web.description import (
     query_parameters,
 )
 from appliance.web.issuing import ISSUING
-from appliance.web.jsonbody import StrictRequest
+from appliance.web.jsonbody import StrictRequest, current_request
 from appliance.web.metrics import Metrics
 from appliance.web.models import Problem
 from appliance.web.problems import PROBLEMS, handle_problems, render_problem
@@ -41,7 +41,6 @@ _ANONYMOUS: Final = frozenset(
 # Of a name that the requester made up.
 _MAX_QUOTED: Final = 100
 _HEADERS: Final = {
-    "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Strict-Transport-Security": "max-age=31536000",
@@ -79,46 +78,53 @@ def _surround(
 ) -> None:
     @app.before_request
     def begin() -> None:
-        g.began = time.perf_counter()
-        g.request_id = uuid.uuid4()
-        g.identity = None
+        request = current_request()
+        request.began_s = time.perf_counter()
+        request.id = uuid.uuid4()
         if request.endpoint is None:
             return
         if request.endpoint not in _ANONYMOUS:
-            _refuse_unknown_features()
-            g.identity = authenticator.identify(request, repeats="Idempotency-Key" in request.headers)
-            if g.identity is None:
+            repeats = request.field("IDEMPOTENCY_KEY") is not None
+            if repeats:
+                _refuse_repetition(request)
+            request.identity = authenticator.identify(request, repeats=repeats)
+            if request.identity is None:
                 raise Refusal("unauthenticated", "show a client certificate or `Authorization: Bearer …`")
-        _refuse_unknown_parameters(parameters.get(request.endpoint, frozenset()))
+        if request.query_string:
+            _refuse_unknown_parameters(request, parameters.get(request.endpoint, frozenset()))
 
     @app.after_request
     def end(response: Response) -> Response:
-        took_s = time.perf_counter() - g.began
+        request = current_request()
+        took_s = time.perf_counter() - request.began_s
+        request_id = str(request.id)
+        if "Cache-Control" not in response.headers:
+            response.headers.add("Cache-Control", "no-store")
         for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers["X-Request-Id"] = str(g.request_id)
+            response.headers.add(name, value)
+        response.headers.add("X-Request-Id", request_id)
         # What no route takes is counted as one: anyone can send methods and paths without end.
         known = request.url_rule
         method, route = ("none", "none") if known is None else (request.method, known.rule)
-        metrics.count(method, route, response.status_code, getattr(g, "slug", ""), took_s)
+        metrics.count(method, route, response.status_code, request.refused, took_s)
         log.info(
             "%s %s %d %.1f ms",
             method,
             route,
             response.status_code,
             took_s * 1000,
-            extra={"request_id": str(g.request_id)},
+            extra={"request_id": request_id},
         )
         return response
 
 
-def _refuse_unknown_features() -> None:
+def _refuse_repetition(request: StrictRequest) -> None:
     """Refuse what a client would rely on and the route does not do: ignoring it would be a lie."""
-    if "Idempotency-Key" in request.headers and request.endpoint not in ISSUING:
+    if request.endpoint not in ISSUING:
         raise malformed("Idempotency-Key", "the routes that issue take one, this one does not")
 
 
-def _refuse_unknown_parameters(known: frozenset[str]) -> None:
+def _refuse_unknown_parameters(request: StrictRequest, known: frozenset[str]) -> None:
     """Refuse a query that asks for what the route does not have, or says a thing twice."""
     for name, values in request.args.lists():
         if name not in known:

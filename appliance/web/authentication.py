@@ -10,16 +10,20 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from flask import Request
-
 from appliance.errors import Refusal
 from appliance.identity.api import identity_of, parse_credential
 from appliance.identity.identity import Identity, is_subject
 from appliance.index.queries import Index
+from appliance.index.records import CredentialRecord
+from appliance.web.jsonbody import StrictRequest
 
 log = logging.getLogger(__name__)
 
 _SCHEME: Final = "bearer"
+# How long the index's word on a credential is good for. The index itself may be a second behind the ledger,
+# and whether certificates are issued on a credential is for the authority to say, which is never behind.
+_BELIEVED_MS: Final = 1_000
+_MAX_BELIEVED: Final = 4_096
 # What getpeercert() returns, as far as it is used here.
 PeerCertificate = Mapping[str, Any]
 
@@ -30,8 +34,9 @@ class Authenticator:
     def __init__(self, index: Index, *, now_ms: Callable[[], int]) -> None:
         self._index = index
         self._now_ms = now_ms
+        self._believed: dict[str, tuple[int, CredentialRecord]] = {}
 
-    def identify(self, request: Request, *, repeats: bool = False) -> Identity | None:
+    def identify(self, request: StrictRequest, *, repeats: bool = False) -> Identity | None:
         """Return who is asking; None when no credential is shown.
 
         ``repeats``: the request may be one that was carried out before. Whether a credential has a use left
@@ -40,7 +45,7 @@ class Authenticator:
         Raises:
             Refusal: ``unauthenticated``.
         """
-        header = request.headers.get("Authorization")
+        header = request.field("AUTHORIZATION")
         certificate = _peer_certificate(request)
         if header is not None and certificate:
             log.info("refused: a client certificate and a bearer credential at once")
@@ -54,9 +59,8 @@ class Authenticator:
         shown = parse_credential(text.strip()) if scheme.lower() == _SCHEME else None
         if shown is None:
             raise _refused()
-        with self._index.snapshot() as snapshot:
-            known = snapshot.credential(shown.id)
         now_ms = self._now_ms()
+        known = self._look_up(shown.id, now_ms)
         if (
             known is None
             or not shown.matches(known.secret_sha256)
@@ -65,6 +69,19 @@ class Authenticator:
             log.info("refused: credential %s is unknown, wrong, expired, used up or revoked", shown.id)
             raise _refused()
         return identity_of(known.id, known.subject, known.kind, now_ms=now_ms, source_address=address)
+
+    def _look_up(self, credential_id: str, now_ms: int) -> CredentialRecord | None:
+        """Return what is on record of a credential; of one that is not, the index is asked each time."""
+        until_ms, known = self._believed.get(credential_id, (0, None))
+        if known is not None and now_ms < until_ms <= now_ms + _BELIEVED_MS:
+            return known
+        with self._index.snapshot() as snapshot:
+            known = snapshot.credential(credential_id)
+        if known is not None:
+            if len(self._believed) >= _MAX_BELIEVED:
+                self._believed.clear()
+            self._believed[credential_id] = (now_ms + _BELIEVED_MS, known)
+        return known
 
     def _by_certificate(self, certificate: PeerCertificate, address: str | None) -> Identity:
         """Name a client certificate whose chain TLS has verified."""
@@ -86,7 +103,7 @@ class Authenticator:
         )
 
 
-def _peer_certificate(request: Request) -> PeerCertificate | None:
+def _peer_certificate(request: StrictRequest) -> PeerCertificate | None:
     """Return the client's certificate, if TLS asked for one and it was shown."""
     connection = request.environ.get("gunicorn.socket")
     if connection is None or not hasattr(connection, "getpeercert"):

@@ -6,15 +6,15 @@ import hashlib
 import json
 import re
 import time
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from flask import Response, g, jsonify, request
+from flask import Response, jsonify
 
 from appliance.errors import Refusal, malformed
 from appliance.index.prove import prove
 from appliance.index.render import render_release
 from appliance.requests import HostCertificateBody, UserCertificateBody
-from appliance.web.jsonbody import StrictRequest
+from appliance.web.jsonbody import StrictRequest, current_request
 from appliance.web.models import BatchBody
 from appliance.web.problems import describe
 from appliance.web.services import Services, requester
@@ -33,13 +33,14 @@ def issue(
     services: Services, op: str, body: UserCertificateBody | HostCertificateBody
 ) -> tuple[Response, int]:
     """Have certificates issued: once for an Idempotency-Key, with their proofs if that was preferred."""
+    request = current_request()
     more: dict[str, Any] = {}
-    if (key := _idempotency_key()) is not None:
-        more["idempotency"] = _idempotency(key, cast(StrictRequest, request).raw_body)
+    if (key := _idempotency_key(request)) is not None:
+        more["idempotency"] = _idempotency(request, key, request.raw_body)
     release = services.ask(op, body=body.model_dump(exclude_none=True), **more)
     rendered = render_release(release)
     response_headers = {}
-    if (wait_s := _preferred_wait_s()) is not None:
+    if (wait_s := _preferred_wait_s(request)) is not None:
         _add_proofs(services, release, rendered, wait_s)
         response_headers["Preference-Applied"] = f"wait={wait_s}"
     response = jsonify(rendered)
@@ -51,7 +52,8 @@ def issue_batch(services: Services, body: BatchBody) -> Response:
     """Have many requests of a service carried out, each by itself."""
     if requester().kind != "service":
         raise Refusal("policy-denied", "batches are for services; ask one by one", rule="certificate.batch")
-    key = _idempotency_key()
+    request = current_request()
+    key = _idempotency_key(request)
     items = []
     for position, each in enumerate(body.requests):
         item: dict[str, Any] = {
@@ -59,26 +61,26 @@ def issue_batch(services: Services, body: BatchBody) -> Response:
             "body": {name: value for name, value in each.items() if name != "type"},
         }
         if key is not None:
-            item["idempotency"] = _idempotency(f"{key}/{position}", _canonical(each))
+            item["idempotency"] = _idempotency(request, f"{key}/{position}", _canonical(each))
         items.append(item)
     done = services.ask("certificate.batch", timeout_s=BATCH_TIMEOUT_S, items=items)
-    return jsonify(outcomes=[_render_outcome(outcome) for outcome in done["outcomes"]])
+    return jsonify(outcomes=[_render_outcome(request, outcome) for outcome in done["outcomes"]])
 
 
-def _render_outcome(outcome: dict[str, Any]) -> dict[str, Any]:
+def _render_outcome(request: StrictRequest, outcome: dict[str, Any]) -> dict[str, Any]:
     if "refusal" in outcome:
-        return {"problem": describe(Refusal.from_wire(outcome["refusal"]), g.request_id)}
+        return {"problem": describe(Refusal.from_wire(outcome["refusal"]), request.id)}
     return render_release(outcome["ok"])
 
 
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
+def _idempotency_key(request: StrictRequest) -> str | None:
+    key = request.field("IDEMPOTENCY_KEY")
     if key is not None and not _KEY.fullmatch(key):
         raise malformed("Idempotency-Key", "expected 1 to 255 visible ASCII characters")
     return key
 
 
-def _idempotency(key: str, body: bytes) -> dict[str, str]:
+def _idempotency(request: StrictRequest, key: str, body: bytes) -> dict[str, str]:
     sent = f"{request.method}\n{request.path}\n".encode() + body
     return {"key": hashlib.sha256(key.encode()).hexdigest(), "request": hashlib.sha256(sent).hexdigest()}
 
@@ -88,9 +90,9 @@ def _canonical(item: dict[str, Any]) -> bytes:
     return json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _preferred_wait_s() -> int | None:
+def _preferred_wait_s(request: StrictRequest) -> int | None:
     """Return what ``Prefer: wait=N`` asks for (RFC 7240 §4.3), in seconds, cut to what is offered."""
-    found = _WAIT.search(", ".join(request.headers.getlist("Prefer")))
+    found = _WAIT.search(request.field("PREFER") or "")
     return None if found is None else min(int(found[1]), MAX_WAIT_S)
 
 

@@ -7,13 +7,16 @@ lone surrogates. What two readers could understand in two ways is refused here.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NoReturn
+import uuid
+from typing import Any, Final, NoReturn, cast
 
 import gevent
 from flask import Request
+from flask.globals import request as current
 from gunicorn.http.errors import ParseException
 
 from appliance.errors import Refusal, malformed
+from appliance.identity.identity import Identity
 
 MAX_DEPTH: Final = 32
 MAX_BODY: Final = 1_048_576
@@ -23,11 +26,26 @@ _MEDIA_TYPE: Final = "application/json"
 
 
 class StrictRequest(Request):
-    """A request whose JSON is parsed strictly, whoever asks for it."""
+    """A request whose JSON is parsed strictly, whoever asks for it, and what the application knows of it.
 
+    ``id`` is the name of the request in the log and in problems, ``began_s`` its beginning (perf_counter),
+    ``refused`` the slug of the problem that answers it.
+    """
+
+    id: uuid.UUID
+    began_s: float = 0.0
+    identity: Identity | None = None
+    refused: str = ""
     raw_body: bytes = b""
     max_content_length = MAX_BODY
     max_form_memory_size = 0
+
+    def field(self, name: str) -> str | None:
+        """Return a header field by its name in CGI (``IDEMPOTENCY_KEY``), several joined by commas, or None.
+
+        Werkzeug's own look-up makes an exception inside for each field that is not there, as most are not.
+        """
+        return self.environ.get(f"HTTP_{name}")
 
     def get_json(self, *_: object, **__: object) -> Any:
         """Return the body's object.
@@ -57,6 +75,11 @@ class StrictRequest(Request):
         return raw
 
 
+def current_request() -> StrictRequest:
+    """Return the request that is being answered, once and for all: each look at Flask's proxy costs."""
+    return cast(StrictRequest, cast(Any, current)._get_current_object())
+
+
 def parse_object(raw: bytes) -> dict[str, Any]:
     """Parse a JSON text that must be an object.
 
@@ -76,10 +99,11 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise malformed("body", "not JSON that can be read") from error
     if not isinstance(value, dict):
         raise malformed("body", "expected an object")
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise malformed("body", "has a lone surrogate") from error
+    if "\\u" in text:  # the one way in which a surrogate can be in a text that was UTF-8
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise malformed("body", "has a lone surrogate") from error
     return value
 
 

@@ -15,6 +15,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
+        self._of: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "chancery_http_requests",
             "Requests by route and outcome; problem is the slug of a refusal.",
@@ -31,8 +32,14 @@ class Metrics:
 
     def count(self, method: str, route: str, status: int, problem: str, took_s: float) -> None:
         """Count an answered request."""
-        self._requests.labels(method, route, str(status), problem).inc()
-        self._seconds.labels(route).observe(took_s)
+        labels = (method, route, str(status), problem)
+        # Looked up once: the library takes a lock and checks the labels each time. Routes and problems are
+        # few, so this does not grow.
+        if (of := self._of.get(labels)) is None:
+            of = self._of[labels] = (self._requests.labels(*labels), self._seconds.labels(route))
+        requests, seconds = of
+        requests.inc()
+        seconds.observe(took_s)
 
 
 def render_metrics() -> bytes:

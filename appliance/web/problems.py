@@ -14,11 +14,12 @@ from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.queries import IndexUnavailable
+from appliance.web.jsonbody import current_request
 from audit.errors import LedgerError
 
 log = logging.getLogger(__name__)
@@ -74,13 +75,13 @@ _SLUG_OF_STATUS: Final = {
 
 def render_problem(refusal: Refusal) -> Response:
     """Render a refusal."""
-    problem = PROBLEMS[refusal.slug]
-    response = Response(_format(refusal, g.request_id), problem.status, mimetype=MEDIA_TYPE)
+    request, problem = current_request(), PROBLEMS[refusal.slug]
+    response = Response(_format(refusal, request.id), problem.status, mimetype=MEDIA_TYPE)
     if (seconds := refusal.members.get("retry_after_s")) is not None:
         response.headers["Retry-After"] = str(seconds)
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="chancery"'
-    g.slug = refusal.slug
+    request.refused = refusal.slug
     return response
 
 
@@ -138,5 +139,5 @@ def handle_problems(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(_error: Exception) -> Response:
-        log.exception("request %s failed", g.request_id)
+        log.exception("request %s failed", current_request().id)
         return render_problem(Refusal("internal", "the request failed; the log has the cause under this id"))

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import g
-
 from appliance.authority.client import DEFAULT_TIMEOUT_S, AuthorityClient
 from appliance.errors import Refusal, malformed
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
 from appliance.policy.roles import ACT_ROLES, may_act
+from appliance.web.jsonbody import current_request
 from appliance.web.models import OrderRequest
 from audit.tiles import TileReader
 
@@ -69,7 +68,7 @@ def requester() -> Identity:
     Raises:
         Refusal: ``unauthenticated``; nobody is.
     """
-    identity: Identity | None = g.identity
+    identity = current_request().identity
     if identity is None:
         raise Refusal("unauthenticated", "show a client certificate or `Authorization: Bearer …`")
     return identity

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from flask import Flask, Request
+from flask import Flask
 from flask.testing import FlaskClient
 
 from appliance.authority.client import AuthorityClient
@@ -14,6 +14,7 @@ from appliance.identity.identity import Identity
 from appliance.index.queries import Index
 from appliance.web.app import create_app
 from appliance.web.authentication import Authenticator
+from appliance.web.jsonbody import StrictRequest
 from appliance.web.metrics import Metrics
 from appliance.web.services import Services
 from audit.tiles import TileReader
@@ -44,8 +45,8 @@ class Named(Authenticator):
     def __init__(self) -> None:
         super().__init__(Index(NOWHERE), now_ms=lambda: NOW_MS)
 
-    def identify(self, request: Request, *, repeats: bool = False) -> Identity | None:
-        return identity() if request.headers.get("From") == ALICE else None
+    def identify(self, request: StrictRequest, *, repeats: bool = False) -> Identity | None:
+        return identity() if request.field("FROM") == ALICE else None
 
 
 def make_app(outcome: object = None) -> tuple[Flask, Scripted]:

@@ -20,6 +20,7 @@ from appliance.ssh.certificate import (
     inspect_certificate_blob,
     parse_certificate_blob,
     parse_certificate_line,
+    read_validity,
     verify_certificate,
 )
 from appliance.ssh.errors import BadSignature, SshFormatError
@@ -100,6 +101,7 @@ def signed(content: CertificateContent) -> Certificate:
 @given(contents())
 def test_any_content_comes_back_from_its_tbs(content: CertificateContent) -> None:
     assert decode_tbs(encode_tbs(content)) == content
+    assert read_validity(encode_tbs(content)) == (content.valid_after, content.valid_before)
 
 
 @unhurried

@@ -10,7 +10,9 @@ from audit.entry import (
     FIRST_PREV,
     MAX_ENTRY_BYTES,
     MAX_INTEGER,
+    LeafHash,
     canonical_json,
+    check_link,
     decode_entry,
     encode_entry,
     parse_canonical,
@@ -111,3 +113,20 @@ def test_entry_above_the_limit_is_too_large_and_at_the_limit_is_not() -> None:
     assert encode(room) == MAX_ENTRY_BYTES
     with pytest.raises(TooLarge):
         encode(room + 1)
+
+
+def test_link_of_an_entry_is_its_own_even_when_its_data_look_like_one() -> None:
+    data = {"prev": "0" * 64, "text": ',"prev":"' + "1" * 64 + '","seq":9,"time_ms":1,"v":1}'}
+    entry = encode_entry(kind="a", v=1, data=data, prev=LeafHash(b"\x07" * 32), seq=41, time_ms=5)
+    assert check_link(entry.raw, seq=41, prev=entry.prev) == entry.leaf_hash
+
+
+@pytest.mark.parametrize("tail", [b"", b" ", b"}", b',"w":2}'])
+@pytest.mark.parametrize(("seq", "prev"), [(40, b"\x07" * 32), (4, b"\x07" * 32), (41, b"\x08" * 32)])
+def test_bytes_of_another_place_in_the_chain_are_no_link(seq: int, prev: bytes, tail: bytes) -> None:
+    entry = encode_entry(kind="a", v=1, data={}, prev=LeafHash(b"\x07" * 32), seq=41, time_ms=5)
+    with pytest.raises(EntryError, match="does not follow"):
+        check_link(entry.raw + tail, seq=seq, prev=LeafHash(prev))
+    if tail:
+        with pytest.raises(EntryError, match="does not follow"):
+            check_link(entry.raw[:-1] + tail + b"}", seq=41, prev=entry.prev)

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from appliance.errors import Refusal
@@ -17,6 +16,7 @@ from appliance.identity.identity import Identity
 from appliance.index.queries import Index
 from appliance.index.records import CredentialRecord
 from appliance.web.authentication import Authenticator
+from appliance.web.jsonbody import StrictRequest
 from support.authority import NOW_MS
 from support.web import NOWHERE
 
@@ -60,7 +60,7 @@ def identify(
     environ = EnvironBuilder(headers=[] if header is None else [("Authorization", header)]).get_environ()
     environ["REMOTE_ADDR"] = "192.0.2.7"
     environ["gunicorn.socket"] = SimpleNamespace(getpeercert=lambda: certificate)
-    return authenticator(**changes).identify(Request(environ))
+    return authenticator(**changes).identify(StrictRequest(environ))
 
 
 def peer(*names: str, uris: tuple[str, ...] = (), dns: tuple[str, ...] = ()) -> dict[str, Any]:
