@@ -35,8 +35,10 @@ class _Json(logging.Formatter):
 
 def set_up_logging(process: str, *, terminal: bool | None = None) -> None:
     """Send the logs of this process to standard error."""
-    # Nothing that is logged here names threads or processes by number: do not look them up for each line.
+    # Nothing that is logged here names threads, processes or lines of code: they are not looked up each time
+    # ("Optimization" in Python's logging HOWTO).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # type: ignore[attr-defined, unused-ignore]
     handler = logging.StreamHandler()
     if sys.stderr.isatty() if terminal is None else terminal:
         handler.setFormatter(logging.Formatter(f"{process}: %(message)s"))
