@@ -84,18 +84,13 @@ class Bench:
             self._check_batch()
             single = self._measure_pairs(self._chancery("user", self._ask_user), _target(bao))
             batch = self._in_rounds(
-                lambda: self._press(self._chancery("batch", self._ask_batch), BATCH_CONNECTIONS)
+                lambda: self._press(self._chancery("batch", self._ask_batch, BATCH), BATCH_CONNECTIONS)
             )
         return {
             "token": alone,
             "ssh-keygen": keygen,
             "single": single,
-            "batch": {
-                **batch,
-                "rate": batch["rate"] * BATCH,
-                "size": BATCH,
-                "connections": BATCH_CONNECTIONS,
-            },
+            "batch": {**batch, "size": BATCH, "connections": BATCH_CONNECTIONS},
         }
 
     def _measure_pairs(self, chancery: Target, bao: Target) -> list[dict[str, Any]]:
@@ -122,13 +117,14 @@ class Bench:
             target, connections=connections, seconds=self._seconds, scratch=self._scratch, keys=self._keys
         )
 
-    def _chancery(self, route: str, body: Callable[[str], dict[str, Any]]) -> Target:
+    def _chancery(self, route: str, body: Callable[[str], dict[str, Any]], size: int = 1) -> Target:
         return Target(
             name="chancery",
             url=f"https://127.0.0.1:{self._demo.port}/v1/certificates/{route}",
             credential=self._demo.alice if route == "user" else self._demo.enroller,
             body=body,
             parts=lambda: {part: self._find_processes(part) for part in PARTS},
+            size=size,
         )
 
     @staticmethod
@@ -249,10 +245,10 @@ def report(measured: dict[str, Any]) -> None:
             load = each[name]
             compared = f"{each['ratio']:.2f}" if name == "chancery" else ""
             label = f"{name}, {each['connections']} connections"
-            rows.append([label, *_numbers(load, load["rate"], best, compared)])
+            rows.append([label, *_numbers(load, best, compared)])
     batch = measured["batch"]
     label = f"chancery, batches of {batch['size']}, {batch['connections']} connections"
-    rows.append([label, *_numbers(batch, batch["rate"], best, "", count=batch["size"])])
+    rows.append([label, *_numbers(batch, best, "")])
     keygen = measured["ssh-keygen"]
     rows.append(["ssh-keygen -s -D in a loop", f"{keygen:.1f}", f"{keygen / best:.4f}", *[""] * 5])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -265,11 +261,10 @@ def report(measured: dict[str, Any]) -> None:
         print("  ".join(cells).rstrip())
 
 
-def _numbers(
-    load: dict[str, Any], rate: float, best: float, compared: str, *, count: int = 1
-) -> Iterable[str]:
-    cpu = ", ".join(f"{part} {spent / count:.2f}" for part, spent in load["cpu_ms"].items())
+def _numbers(load: dict[str, Any], best: float, compared: str) -> Iterable[str]:
+    cpu = ", ".join(f"{part} {spent:.2f}" for part, spent in load["cpu_ms"].items())
     latency = (f"{load['p50_ms']:.1f}", f"{load['p99_ms']:.1f}")
+    rate = load["rate"]
     return [f"{rate:.0f}", f"{rate / best:.2f}", compared, *latency, str(load["failed"]), cpu]
 
 

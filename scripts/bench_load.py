@@ -21,36 +21,55 @@ SCRIPT: Final = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer %(credential)s"
-local before, after, keys, position = [[%(before)s]], [[%(after)s]], {}, 0
+local parts, keys, position, threads = {%(parts)s}, {}, 0, {}
 for key in io.lines("%(keys)s") do keys[#keys + 1] = key end
 request = function()
   position = position %% #keys + 1
-  return wrk.format(nil, nil, nil, before .. keys[position] .. after)
+  return wrk.format(nil, nil, nil, table.concat(parts, keys[position]))
 end
+setup = function(thread) threads[#threads + 1] = thread end
+certificates = 0
+%(count)s
 done = function(summary, latency)
-  print(string.format("RESULT %%d %%f %%f %%f %%d", summary.requests, summary.duration / 1e6,
+  local found = 0
+  for _, thread in ipairs(threads) do found = found + thread:get("certificates") end
+  print(string.format("RESULT %%d %%f %%f %%f %%d %%d", summary.requests, summary.duration / 1e6,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    summary.errors.status + summary.errors.timeout + summary.errors.read + summary.errors.connect))
+    summary.errors.status + summary.errors.timeout + summary.errors.read + summary.errors.connect, found))
 end
 """
-_RESULT: Final = re.compile(r"RESULT (\d+) ([\d.]+) ([\d.]+) ([\d.]+) (\d+)")
+# Looking into replies costs the load generator time: done where a status does not say what was issued.
+COUNT: Final = """
+response = function(status, headers, body)
+  local _, found = body:gsub('"certificate":', "")
+  certificates = certificates + found
+end
+"""
+_RESULT: Final = re.compile(r"RESULT (\d+) ([\d.]+) ([\d.]+) ([\d.]+) (\d+) (\d+)")
 _PLACE: Final = "PUBLIC-KEY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A server that signs: ``body`` is what it is asked for a public key; ``parts`` names its processes."""
+    """A server that signs: ``body`` is what it is asked for a public key; ``parts`` names its processes.
+
+    ``size``: how many certificates a request asks for; where it is more than one, they are counted.
+    """
 
     name: str
     url: str
     credential: str
     body: Callable[[str], dict[str, Any]]
     parts: Callable[[], Mapping[str, list[int]]]
+    size: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a target did at so many connections; ``cpu_ms`` is what a request cost each part."""
+    """What a target did at so many connections.
+
+    ``rate`` is certificates a second, ``cpu_ms`` what each cost every part; the latencies are of requests.
+    """
 
     rate: float
     p50_ms: float
@@ -68,12 +87,9 @@ def write_public_keys(path: Path, count: int = KEYS) -> None:
 
 def press(target: Target, *, connections: int, seconds: int, scratch: Path, keys: Path) -> Load:
     """Ask a target for certificates from so many connections, each with one request under way."""
-    before, _, after = json.dumps(target.body(_PLACE)).partition(_PLACE)
-    script = scratch / "wrk.lua"
-    script.write_text(
-        SCRIPT % {"credential": target.credential, "before": before, "after": after, "keys": keys}
-    )
     parts = target.parts()
+    script = scratch / "wrk.lua"
+    script.write_text(_write_script(target, keys))
     spent = {part: cpu_seconds(pids) for part, pids in parts.items()}
     done = subprocess.run(
         ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", script, target.url],
@@ -84,14 +100,28 @@ def press(target: Target, *, connections: int, seconds: int, scratch: Path, keys
     found = _RESULT.search(done.stdout)
     if found is None:
         raise SystemExit(f"wrk said nothing of its results:\n{done.stdout}")
-    count = int(found[1])
+    certificates = int(found[1]) if target.size == 1 else int(found[6])
+    failed = int(found[5]) if target.size == 1 else target.size * int(found[1]) - certificates
     return Load(
-        rate=count / float(found[2]),
+        rate=certificates / float(found[2]),
         p50_ms=float(found[3]),
         p99_ms=float(found[4]),
-        failed=int(found[5]),
-        cpu_ms={part: 1000 * (cpu_seconds(pids) - spent[part]) / count for part, pids in parts.items()},
+        failed=failed,
+        cpu_ms={
+            part: 1000 * (cpu_seconds(pids) - spent[part]) / certificates for part, pids in parts.items()
+        },
     )
+
+
+def _write_script(target: Target, keys: Path) -> str:
+    """Write the load generator's script: each request has the next public key in every place for one."""
+    pieces = json.dumps(target.body(_PLACE)).split(_PLACE)
+    return SCRIPT % {
+        "credential": target.credential,
+        "parts": ", ".join(f"[[{piece}]]" for piece in pieces),
+        "keys": keys,
+        "count": "" if target.size == 1 else COUNT,
+    }
 
 
 def cpu_seconds(pids: list[int]) -> float:

@@ -1,7 +1,8 @@
 """Many requests of one caller, carried out each by itself, as fast as the door lets them in.
 
-What finds the door closed because the token is busy waits until another of the same batch is done: a batch
-paces itself, however slow the token is, and asks for no more than its caller's share.
+What finds the door closed because the token is busy waits until another of the same batch is done, or looks
+again when none is under way: a batch paces itself, however slow the token is, and asks for no more than its
+caller's share.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from appliance.errors import Refusal
 
 # What was not begun by then is refused: whoever sent the batch still waits for its outcomes.
 MAX_PACED_S: Final = 90.0
+# Each has a thread; whoever sends more at a time sends too many.
+MAX_BATCHES: Final = 64
+_LOOK_AGAIN_S: Final = 0.1
 
 # Begins one request, which answers later through what it is given, or refuses at once.
 Start = Callable[[Reply], None]
@@ -63,12 +67,13 @@ class Batch:
             return
 
     def _wait_for_room(self, before: int, end: float) -> bool:
-        """Wait until one more of the batch is done; False if none is under way, or time is up."""
+        """Wait until there may be room for one more; False if time is up."""
         with self._changed:
-            if before == 1:
-                return False
             self._under_way -= 1
-            if self._changed.wait_for(lambda: self._under_way < before - 1, end - time.monotonic()):
+            left = end - time.monotonic()
+            # With none under way, it is others who keep the door closed, and nobody tells when they are done.
+            timeout = left if before > 1 else min(left, _LOOK_AGAIN_S)
+            if self._changed.wait_for(lambda: self._under_way < before - 1, timeout) or timeout < left:
                 return True
             self._under_way += 1
             return False

@@ -24,7 +24,7 @@ from appliance.authority.administration import (
     remove_host,
 )
 from appliance.authority.admission import Admission
-from appliance.authority.batches import Batch
+from appliance.authority.batches import MAX_BATCHES, Batch
 from appliance.authority.ceremony import Ceremony
 from appliance.authority.commands import (
     AddHost,
@@ -100,6 +100,7 @@ class Operations:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._reading = threading.Lock()
+        self._batches = threading.BoundedSemaphore(MAX_BATCHES)
         self._table: Mapping[str, _Operation] = {
             "certificate.user": self._issue_user,
             "certificate.host": self._issue_host,
@@ -139,7 +140,14 @@ class Operations:
         # In turns of its own: what the same caller asks for one by one does not wait for all of these.
         turn = f"{identity} in batches"
         starts = [partial(self._issue, identity, item, turn=turn) for item in items]
-        Batch(starts, lambda outcomes: reply({"outcomes": outcomes})).start()
+        if not self._batches.acquire(blocking=False):
+            raise Refusal("overloaded", f"{MAX_BATCHES} batches are under way; try again", retry_after_s=5)
+
+        def done(outcomes: list[dict[str, Any]]) -> None:
+            self._batches.release()
+            reply({"outcomes": outcomes})
+
+        Batch(starts, done).start()
 
     def _issue(self, identity: Identity, item: object, reply: Reply, *, turn: str | None = None) -> None:
         if not isinstance(item, dict):

@@ -61,8 +61,19 @@ def test_batch_paces_itself_and_keeps_the_order() -> None:
     assert 1 <= door.most <= 3
 
 
-def test_what_finds_the_door_closed_with_nothing_under_way_is_refused() -> None:
-    outcomes, done = run(Door(room=0), 3)
+def test_batch_waits_while_others_keep_the_door_closed() -> None:
+    door = Door(room=0, at_once=True)
+    outcomes, done = run(door, 3)
+    for _ in range(2):
+        assert door.refusals.acquire(timeout=30)
+    assert not done.is_set()
+    door.room = 3
+    assert done.wait(30)
+    assert outcomes == [{"ok": 0}, {"ok": 1}, {"ok": 2}]
+
+
+def test_batch_before_which_the_door_stays_closed_is_refused_in_the_end() -> None:
+    outcomes, done = run(Door(room=0), 3, paced_s=0.2)
     assert done.wait(30)
     assert [outcome["refusal"]["slug"] for outcome in outcomes] == ["overloaded"] * 3
 
