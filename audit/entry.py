@@ -4,19 +4,20 @@ r"""Entries: RFC 8785 JSON objects, restricted so that there is one way to write
 
 Restricted: member names of lower-case ASCII letters, digits and underscores (every way of sorting agrees on
 them), strings, booleans, integers from 0 to 2^53 - 1, arrays and objects; no floats, no null. For such values
-the standard library's encoder writes exactly what RFC 8785 §3.2 asks for: sorted names, no white space, the
-short escapes and ``\u00xx`` for control characters, everything else as UTF-8.
+orjson writes exactly what RFC 8785 §3.2 asks for, as the standard library's encoder does at twenty times the
+cost: sorted names, no white space, the short escapes and ``\u00xx`` for control characters, all else as UTF-8.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NewType, TypeAlias
+
+import orjson
 
 from audit.errors import EntryError, TooLarge
 
@@ -33,9 +34,6 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _KIND: Final = re.compile(r"(?=.{1,64}\Z)[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _LAST_MEMBERS: Final = re.compile(rb'(?:0|[1-9][0-9]{0,15}),"v":[1-9][0-9]{0,15}\}')
-_encode: Final = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +63,9 @@ def canonical_json(value: object) -> bytes:
     """
     _check_value(value, "value", MAX_DEPTH)
     try:
-        return _encode(value).encode()
-    except UnicodeEncodeError as error:
-        raise EntryError(
-            f"a string holds a lone surrogate at {error.start}, expected Unicode text"
-        ) from error
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise EntryError("a string holds a lone surrogate, expected Unicode text") from error
 
 
 def parse_canonical(raw: bytes) -> dict[str, JsonValue]:
@@ -81,8 +77,8 @@ def parse_canonical(raw: bytes) -> dict[str, JsonValue]:
     if len(raw) > MAX_ENTRY_BYTES:
         raise TooLarge(f"got {len(raw)} bytes, expected at most {MAX_ENTRY_BYTES}")
     try:
-        value = json.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
         raise EntryError(f"not a JSON object in UTF-8: {error}") from error
     if type(value) is not dict:
         raise EntryError(f"got {type(value).__name__}, expected an object")
