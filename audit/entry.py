@@ -4,8 +4,8 @@ r"""Entries: RFC 8785 JSON objects, restricted so that there is one way to write
 
 Restricted: member names of lower-case ASCII letters, digits and underscores (every way of sorting agrees on
 them), strings, booleans, integers from 0 to 2^53 - 1, arrays and objects; no floats, no null. For such values
-orjson writes exactly what RFC 8785 §3.2 asks for, as the standard library does at twenty times the cost: sorted
-names, no white space, the short escapes and ``\u00xx`` for control characters, everything else as UTF-8.
+orjson writes exactly what RFC 8785 §3.2 asks for, as the standard library does at twenty times the cost:
+sorted names, no white space, the short escapes and ``\u00xx`` for control characters, the rest as UTF-8.
 """
 
 from __future__ import annotations

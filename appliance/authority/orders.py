@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -54,7 +54,7 @@ class OrderContext:
     origin: str
     policy: Policy
     policy_seq: int
-    spent: Mapping[bytes, int]
+    spent: Set[bytes]
     now_s: int
 
 

@@ -130,10 +130,11 @@ class State:
     credentials: dict[str, Credential] = field(default_factory=dict)
     certificates: dict[int, IssuedCertificate] = field(default_factory=dict)
     open_intents: set[int] = field(default_factory=set)
-    spent_orders: dict[bytes, int] = field(default_factory=dict)
+    spent_orders: set[bytes] = field(default_factory=set)
     retryable: dict[RetryName, Retryable] = field(default_factory=dict)
     _files: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _expiries: list[tuple[int, int]] = field(default_factory=list)
+    _order_ends: list[tuple[int, bytes]] = field(default_factory=list)
 
     def serial(self, seq: int) -> Serial:
         """Return the serial of the certificate whose intent is entry ``seq``."""
@@ -176,7 +177,9 @@ class State:
     def _spend(self, data: Mapping[str, Any]) -> None:
         for order in data["orders"]:
             message = order_message(self.origin, data["command"], order["policy"], order["expires_s"])
-            self.spent_orders[spent_id(message, order["operator"])] = order["expires_s"]
+            spent = spent_id(message, order["operator"])
+            self.spent_orders.add(spent)
+            heapq.heappush(self._order_ends, (order["expires_s"], spent))
 
     def _forget(self, now_s: int) -> None:
         """Drop what can matter no more, so that memory follows what is live and not what ever was."""
@@ -187,8 +190,8 @@ class State:
                 self._forget_retry(self.certificates.pop(seq))
             else:
                 heapq.heappush(self._expiries, (now_s, seq))
-        if self.spent_orders and min(self.spent_orders.values()) < now_s:
-            self.spent_orders = {key: end for key, end in self.spent_orders.items() if end >= now_s}
+        while self._order_ends and self._order_ends[0][0] < now_s:
+            self.spent_orders.discard(heapq.heappop(self._order_ends)[1])
 
 
 def _open_log(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
