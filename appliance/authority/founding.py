@@ -65,7 +65,9 @@ def found_log(
     """
     apply = ApplyPolicy.of(plan.files)
     policy = check_files(apply, plan.files)
-    context = OrderContext(origin=plan.origin, policy=policy, policy_seq=0, spent=frozenset(), now_s=now_ms // 1000)
+    context = OrderContext(
+        origin=plan.origin, policy=policy, policy_seq=0, spent=frozenset(), now_s=now_ms // 1000
+    )
 
     def order(command: CommandBody) -> list[OrderData]:
         members = command.to_command()
