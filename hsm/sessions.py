@@ -6,7 +6,7 @@ application, so sessions are opened without a PIN beside the token's logged-in o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pkcs11
 from pkcs11 import Attribute, ObjectClass, PKCS11Error
@@ -17,6 +17,10 @@ from hsm.errors import KeyRefused, SigningFailed, describe, failure_of
 
 if TYPE_CHECKING:
     from hsm.token import Token
+
+# For a signature, in bytes: the longest is RSA-4096's. The library's own 8192 are cleared for each call, which
+# takes a sixth as long as SoftHSM takes for a P-256 signature.
+_ROOM: Final = 512
 
 
 class Session:
@@ -40,7 +44,9 @@ class Session:
             handle = self._handles.get(record.cka_id)
             if handle is None:
                 handle = self._handles[record.cka_id] = self._find(record.cka_id)
-            signature: bytes = handle.sign(data, mechanism=PROFILES[record.algorithm].sign)
+            signature: bytes = handle.sign(
+                data, mechanism=PROFILES[record.algorithm].sign, buffer_size=_ROOM
+            )
         except PKCS11Error as error:
             raise SigningFailed(
                 f"token {self.token.label!r} made no signature: {describe(error)}", failure=failure_of(error)
