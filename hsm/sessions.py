@@ -18,7 +18,7 @@ from hsm.errors import KeyRefused, SigningFailed, describe, failure_of
 if TYPE_CHECKING:
     from hsm.token import Token
 
-# For a signature, in bytes: the longest is RSA-4096's. The library's own 8192 are cleared for each call, which
+# For a signature, in bytes: the longest is RSA-4096's. The library would clear 8192 for each call, which
 # takes a sixth as long as SoftHSM takes for a P-256 signature.
 _ROOM: Final = 512
 
