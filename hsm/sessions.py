@@ -44,9 +44,7 @@ class Session:
             handle = self._handles.get(record.cka_id)
             if handle is None:
                 handle = self._handles[record.cka_id] = self._find(record.cka_id)
-            signature: bytes = handle.sign(
-                data, mechanism=PROFILES[record.algorithm].sign, buffer_size=_ROOM
-            )
+            signature: bytes = handle.sign(data, mechanism=PROFILES[record.algorithm].sign, buffer_size=_ROOM)
         except PKCS11Error as error:
             raise SigningFailed(
                 f"token {self.token.label!r} made no signature: {describe(error)}", failure=failure_of(error)

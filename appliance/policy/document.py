@@ -17,8 +17,9 @@ from pydantic.dataclasses import dataclass as table
 
 from appliance.durations import parse_duration
 from appliance.errors import ChanceryError
-from appliance.identity.identity import check_reference
+from appliance.identity.identity import Identity, check_reference
 from appliance.networks import parse_networks
+from appliance.policy.holders import Holders, index_holders
 from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey, parse_public_key_line
@@ -257,6 +258,16 @@ class Policy:
     operators: dict[str, Operator] = field(default_factory=dict)
     grants: tuple[FiledGrant, ...] = ()
     two_operators: frozenset[str] = frozenset()
+    holders: Holders = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the grants: whichever way a policy was made, the index is that of its grants."""
+        holders = index_holders((filed.grant for filed in self.grants), self.groups)
+        object.__setattr__(self, "holders", holders)
+
+    def held_by(self, identity: Identity) -> list[FiledGrant]:
+        """Return the grants whose ``who`` covers an identity, in the order of the document."""
+        return [self.grants[place] for place in self.holders.held_by(identity)]
 
 
 _DOCUMENT: Final = TypeAdapter(Document)

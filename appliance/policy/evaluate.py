@@ -16,7 +16,7 @@ from typing import Final
 
 from appliance.identity.identity import Identity
 from appliance.networks import intersect_networks
-from appliance.policy.document import PERMITS, FiledGrant, Grant, HostGroup, Policy
+from appliance.policy.document import PERMITS, FiledGrant, HostGroup, Policy
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.content import MAX_PRINCIPALS
 
@@ -102,7 +102,7 @@ def evaluate_user(
     5. Whatever the request named must be there: else a denial, never part of it in silence.
     6. Principals share a certificate only if everything else about it is equal.
     """
-    held = [filed for filed in policy.grants if covers(policy, filed.grant, identity)]
+    held = policy.held_by(identity)
     if not held:
         return Denial(rule="default-deny", detail=f"no grant covers {identity}")
     asked = [
@@ -135,21 +135,6 @@ def evaluate_host(
         valid_after=now_s - BACKDATE_S,
         valid_before=now_s + ttl_s,
     )
-
-
-def covers(policy: Policy, grant: Grant, identity: Identity) -> bool:
-    """Say whether the grant's ``who`` covers the identity."""
-    name = str(identity)
-    if name in (grant.who.services if identity.kind == "service" else grant.who.users):
-        return True
-    return any(is_member(policy, group, identity) for group in grant.who.groups)
-
-
-def is_member(policy: Policy, group: str, identity: Identity) -> bool:
-    """Say whether the identity is in the group, a provider's (``oidc:dba``) or the document's (``dba``)."""
-    if ":" in group:
-        return group in identity.groups
-    return str(identity) in policy.groups[group].members
 
 
 def relied_groups(grants: Iterable[FiledGrant], identity: Identity) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from appliance.durations import format_duration, parse_duration
 from appliance.identity.identity import Identity
 from appliance.networks import intersect_networks, parse_networks
 from appliance.policy.document import Customer, FiledGrant, Grant, Group, HostGroup, Policy, Who
-from appliance.policy.evaluate import Denial, Host, Profile, covers, evaluate_user
+from appliance.policy.evaluate import Denial, Host, Profile, evaluate_user
 from appliance.requests import UserRequest
 from support.ssh_examples import public_key
 
@@ -73,6 +73,17 @@ requests = st.builds(
     source=st.none() | st.sampled_from(SOURCES),
     permit=st.none() | some(PERMITS, least=0),
 )
+
+
+def covers(policy: Policy, grant: Grant, identity: Identity) -> bool:
+    """Say whether a grant's ``who`` covers an identity, by the words of the document and without an index."""
+    name = str(identity)
+    if name in (grant.who.services if identity.kind == "service" else grant.who.users):
+        return True
+    return any(
+        group in identity.groups if ":" in group else name in policy.groups[group].members
+        for group in grant.who.groups
+    )
 
 
 def decide(policy: Policy, request: UserRequest, subject: str = "alice") -> tuple[Profile, ...]:
@@ -184,3 +195,37 @@ def test_intersection_of_sources_is_what_both_hold(left: list[str], right: list[
 @given(st.integers(1, 10**8))
 def test_duration_is_parsed_as_it_was_formatted(seconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
+
+
+WHO = st.builds(
+    Who,
+    users=some(PEOPLE, least=0),
+    services=some(PEOPLE, least=0),
+    groups=some(("staff", "crew", "oidc:dba", "ldap:dba"), least=0),
+)
+
+
+@given(
+    st.lists(WHO, max_size=6),
+    st.fixed_dictionaries({"staff": some(PEOPLE), "crew": some(PEOPLE)}),
+    st.sampled_from(["user", "service"]),
+    some(("oidc:dba", "ldap:dba", "oidc:all"), least=0),
+)
+def test_grants_held_are_those_that_cover_the_identity_in_their_order(
+    whos: list[Who],
+    members: dict[str, tuple[str, ...]],
+    kind: Literal["user", "service"],
+    groups: tuple[str, ...],
+) -> None:
+    policy = Policy(
+        groups={name: Group(name=name, members=each) for name, each in members.items()},
+        grants=tuple(
+            build_grant(number, {"who": who, "on": ("web",), "as": ("root",)})
+            for number, who in enumerate(whos)
+        ),
+    )
+    identity = Identity(
+        provider="mtls", subject="alice", kind=kind, groups=frozenset(groups), authenticated_ms=0
+    )
+    covering = [filed for filed in policy.grants if covers(policy, filed.grant, identity)]
+    assert policy.held_by(identity) == covering
