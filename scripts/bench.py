@@ -19,11 +19,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from bench_ledger import Size, write_ledger
 from bench_load import Load, Target, press, write_public_keys
 from bench_openbao import OpenBao
 from demo import HOST, Demo
@@ -40,6 +41,10 @@ MESSAGE: Final = bytes(500)  # about the size of a certificate's to-be-signed by
 BATCH: Final = 256
 BATCH_CONNECTIONS: Final = 4
 KEYGEN_RUNS: Final = 10
+SMALL_LEDGER: Final = 1_000  # entries
+LEDGER_CONNECTIONS: Final = 16
+# To read a large ledger whole at the start, and to build the index of it.
+PATIENCE_S: Final = 900.0
 
 
 def main() -> None:
@@ -49,10 +54,14 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=int, default=5, help="for each number of each round")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured, in turns")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="of the large ledger; 0 leaves it out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chancery-bench-") as directory:
-        measured = Bench(Path(directory), arguments.seconds, arguments.rounds).run()
+        bench = Bench(Path(directory), arguments.seconds, arguments.rounds)
+        measured = bench.run()
+        if arguments.entries:
+            measured["ledgers"] = bench.measure_ledgers((SMALL_LEDGER, arguments.entries))
     report(measured)
     if arguments.json:
         arguments.json.write_text(json.dumps(measured, indent=2) + "\n")
@@ -83,7 +92,8 @@ class Bench:
             )
             stack.enter_context(bao.running())
             self._check_batch()
-            single = self._measure_pairs(self._chancery("user", self._ask_user), _target(bao))
+            chancery = self._chancery("user", self._ask_user)
+            single = [self._measure_pair(chancery, _target(bao), connections) for connections in CONNECTIONS]
             batch = self._in_rounds(
                 lambda: self._press(self._chancery("batch", self._ask_batch, BATCH), BATCH_CONNECTIONS)
             )
@@ -94,21 +104,41 @@ class Bench:
             "batch": {**batch, "size": BATCH, "connections": BATCH_CONNECTIONS},
         }
 
-    def _measure_pairs(self, chancery: Target, bao: Target) -> list[dict[str, Any]]:
-        found = []
-        for connections in CONNECTIONS:
-            loads: dict[str, list[Load]] = {chancery.name: [], bao.name: []}
-            for turn in range(self._rounds):
-                # Who is first changes, so that whatever grows in the meantime is nobody's advantage.
-                for target in (chancery, bao) if turn % 2 == 0 else (bao, chancery):
-                    say(f"{target.name}, {connections} connections, round {turn + 1}")
-                    loads[target.name].append(self._press(target, connections))
-            ratios = [ours.rate / theirs.rate for ours, theirs in zip(*loads.values(), strict=True)]
-            found.append(
-                {"connections": connections, "ratio": median(ratios)}
-                | {name: summarize(each) for name, each in loads.items()}
-            )
-        return found
+    def measure_ledgers(self, sizes: tuple[int, int]) -> dict[str, Any]:
+        """Measure two services in turns that differ in the size of their ledgers alone."""
+        with ExitStack() as stack:
+            targets = []
+            for entries in sizes:
+                demo = self._make_ledger(entries)
+                stack.enter_context(demo.service())
+                demo.await_index()
+                target = self._chancery("user", self._ask_user, demo=demo)
+                targets.append(replace(target, name=f"{entries} entries"))
+            return self._measure_pair(targets[1], targets[0], LEDGER_CONNECTIONS)
+
+    def _make_ledger(self, entries: int) -> Demo:
+        """Make a data directory whose ledger has so many entries, half of them intents."""
+        scratch = self._scratch / f"ledger-{entries}"
+        scratch.mkdir()
+        demo = Demo(data=scratch / "data", scratch=scratch, patience_s=PATIENCE_S)
+        demo.make_data_directory()
+        with demo.service():
+            demo.register()
+        size = Size(certificates=entries // 2, hosts=10, grants=10)
+        write_ledger(demo.data / "ledger.db", size, int(time.time()))
+        return demo
+
+    def _measure_pair(self, one: Target, other: Target, connections: int) -> dict[str, Any]:
+        """Measure two targets in turns; ``ratio`` is that of the one's rate to the other's."""
+        loads: dict[str, list[Load]] = {one.name: [], other.name: []}
+        for turn in range(self._rounds):
+            # Who is first changes, so that whatever grows in the meantime is nobody's advantage.
+            for target in (one, other) if turn % 2 == 0 else (other, one):
+                say(f"{target.name}, {connections} connections, round {turn + 1}")
+                loads[target.name].append(self._press(target, connections))
+        ratios = [ours.rate / theirs.rate for ours, theirs in zip(*loads.values(), strict=True)]
+        summaries = {name: summarize(each) for name, each in loads.items()}
+        return {"connections": connections, "ratio": median(ratios), "ratios": ratios, "targets": summaries}
 
     def _in_rounds(self, measure: Callable[[], Load]) -> dict[str, Any]:
         return summarize([measure() for _ in range(self._rounds)])
@@ -118,13 +148,16 @@ class Bench:
             target, connections=connections, seconds=self._seconds, scratch=self._scratch, keys=self._keys
         )
 
-    def _chancery(self, route: str, body: Callable[[str], dict[str, Any]], size: int = 1) -> Target:
+    def _chancery(
+        self, route: str, body: Callable[[str], dict[str, Any]], size: int = 1, *, demo: Demo | None = None
+    ) -> Target:
+        demo = demo or self._demo
         return Target(
             name="chancery",
-            url=f"https://127.0.0.1:{self._demo.port}/v1/certificates/{route}",
-            credential=self._demo.alice if route == "user" else self._demo.enroller,
+            url=f"https://127.0.0.1:{demo.port}/v1/certificates/{route}",
+            credential=demo.alice if route == "user" else demo.enroller,
             body=body,
-            parts=lambda: {part: self._find_processes(part) for part in PARTS},
+            parts=lambda: {part: find_processes(demo, part) for part in PARTS},
             size=size,
         )
 
@@ -143,11 +176,6 @@ class Bench:
         for outcome in reply["outcomes"]:
             if "problem" in outcome:
                 raise SystemExit(f"a request of a batch was refused: {outcome['problem']}")
-
-    def _find_processes(self, part: str) -> list[int]:
-        pattern = f"--data {self._demo.data} serve {part}$"
-        found = subprocess.run(["pgrep", "-f", "--", pattern], capture_output=True, text=True, check=True)
-        return [int(pid) for pid in found.stdout.split()]
 
     def _measure_token(self, config: Config) -> dict[str, float]:
         """Sign with a P-256 CA key of the token and do nothing else; return the rates by threads."""
@@ -201,6 +229,13 @@ def _target(bao: OpenBao) -> Target:
     )
 
 
+def find_processes(demo: Demo, part: str) -> list[int]:
+    """Return the processes of one part of a service."""
+    pattern = f"--data {demo.data} serve {part}$"
+    found = subprocess.run(["pgrep", "-f", "--", pattern], capture_output=True, text=True, check=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
 def sign_for(token: Token, threads: int, seconds: int) -> float:
     """Return signatures a second by so many threads, each with a session of its own; none is verified."""
     say(f"token alone, {threads} threads")
@@ -238,20 +273,18 @@ def summarize(loads: Sequence[Load]) -> dict[str, Any]:
 def report(measured: dict[str, Any]) -> None:
     """Print what was measured, as ratios to the token alone and to OpenBao."""
     best = max(measured["token"].values())
-    rows = [["", "per second", "of token", "of OpenBao", "p50 ms", "p99 ms", "failed", "CPU ms for each"]]
+    rows = [["", "per second", "of C_Sign", "of the next", "p50 ms", "p99 ms", "failed", "CPU ms for each"]]
     for threads, rate in measured["token"].items():
         rows.append([f"C_Sign alone, {threads} threads", f"{rate:.0f}", f"{rate / best:.2f}", *[""] * 5])
     for each in measured["single"]:
-        for name in ("chancery", "openbao"):
-            load = each[name]
-            compared = f"{each['ratio']:.2f}" if name == "chancery" else ""
-            label = f"{name}, {each['connections']} connections"
-            rows.append([label, *_numbers(load, best, compared)])
+        rows += _pair_rows(each, best)
     batch = measured["batch"]
     label = f"chancery, batches of {batch['size']}, {batch['connections']} connections"
     rows.append([label, *_numbers(batch, best, "")])
     keygen = measured["ssh-keygen"]
     rows.append(["ssh-keygen -s -D in a loop", f"{keygen:.1f}", f"{keygen / best:.4f}", *[""] * 5])
+    if ledgers := measured.get("ledgers"):
+        rows += _pair_rows(ledgers, best)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     print()
     for row in rows:
@@ -260,6 +293,15 @@ def report(measured: dict[str, Any]) -> None:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         print("  ".join(cells).rstrip())
+
+
+def _pair_rows(pair: dict[str, Any], best: float) -> Iterable[list[str]]:
+    """Yield a row for each of two targets; the ratio stands with the first."""
+    compared = f"{pair['ratio']:.2f}"
+    for name, load in pair["targets"].items():
+        label = f"{name}, {pair['connections']} connections"
+        yield [label, *_numbers(load, best, compared)]
+        compared = ""
 
 
 def _numbers(load: dict[str, Any], best: float, compared: str) -> Iterable[str]:

@@ -103,9 +103,10 @@ def main() -> None:
 class Demo:
     """The steps, in order."""
 
-    def __init__(self, *, data: Path, scratch: Path) -> None:
+    def __init__(self, *, data: Path, scratch: Path, patience_s: float = DEADLINE_S) -> None:
         self.data = data
         self.scratch = scratch
+        self._patience_s = patience_s
         self.login = getpass.getuser()
         self.port = free_port()
         self.health = free_port()
@@ -153,7 +154,7 @@ class Demo:
 
     def await_ready(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until the service says that a certificate could be issued."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/readyz", timeout=5) as reply:
@@ -162,6 +163,17 @@ class Demo:
             except OSError:
                 time.sleep(0.05)
         raise DemoFailed(f"the service did not become ready:\n{self.path('serve.log').read_text()}")
+
+    def await_index(self) -> None:
+        """Wait until the index covers all of the ledger, which takes a while when it is large and new."""
+        deadline = time.monotonic() + self._patience_s
+        while time.monotonic() < deadline:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/metrics", timeout=30) as reply:
+                metrics = reply.read().decode()
+            if "\nchancery_index_lag_entries 0.0\n" in metrics:
+                return
+            time.sleep(0.5)
+        raise DemoFailed("the index did not catch up with the ledger")
 
     def register(self) -> None:
         """Order a host and two API credentials; each order is signed with the operator's SSH key."""
