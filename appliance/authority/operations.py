@@ -38,6 +38,7 @@ from appliance.authority.events import IdempotencyData
 from appliance.authority.issuance import Cycle, IssueCertificates
 from appliance.authority.orders import MAX_ORDERS, OrderBody
 from appliance.authority.protocol import Request
+from appliance.authority.rates import Rates
 from appliance.authority.releases import IssuedReply, Release
 from appliance.authority.revocation import RevokeCertificate, RevokeCredential
 from appliance.authority.server import Peer, Reply
@@ -92,6 +93,7 @@ class Parts:
     status: Callable[[State, At], dict[str, Any]]
     probe: Callable[[Reply], None]
     admission: Admission
+    rates: Rates
 
 
 class Operations:
@@ -128,6 +130,7 @@ class Operations:
 
     def _issue_one(self, kind: str, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         identity = self._identity(peer, args)
+        self._parts.rates.charge(str(identity))
         item = {"type": kind, "body": args.get("body"), "idempotency": args.get("idempotency")}
         self._issue(identity, item, reply)
 
@@ -136,6 +139,7 @@ class Operations:
         identity, items = self._identity(peer, args), args.get("items")
         if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS:
             raise malformed("requests", f"expected 1 to {MAX_ITEMS} requests")
+        self._parts.rates.charge(str(identity), len(items))
         # In turns of its own: what the same caller asks for one by one does not wait for all of these.
         turn = f"{identity} in batches"
         starts = [partial(self._issue, identity, item, turn=turn) for item in items]

@@ -23,6 +23,7 @@ from appliance.web.description import (
     list_operations,
     query_parameters,
 )
+from appliance.web.headers import HEADERS
 from appliance.web.issuing import ISSUING
 from appliance.web.jsonbody import StrictRequest
 from appliance.web.metrics import Metrics
@@ -40,13 +41,6 @@ _ANONYMOUS: Final = frozenset(
 )
 # Of a name that the requester made up.
 _MAX_QUOTED: Final = 100
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def create_app(services: Services, authenticator: Authenticator, metrics: Metrics) -> Flask:
@@ -94,7 +88,7 @@ def _surround(
     @app.after_request
     def end(response: Response) -> Response:
         took_s = time.perf_counter() - g.began
-        for name, value in _HEADERS.items():
+        for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers["X-Request-Id"] = str(g.request_id)
         # What no route takes is counted as one: anyone can send methods and paths without end.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gunicorn.app.base
 
-from appliance.config import Config
+from appliance.config import Config, LimitsTable
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _GRACE_S: Final = 30
+# Of TLS 1.2: forward secrecy and authenticated encryption alone (RFC 9325 §4.2); TLS 1.3 has nothing else.
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ignore]
@@ -42,7 +44,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
             "workers": config.service.workers,
             "worker_class": "appliance.web.worker.Worker",
             "worker_connections": 1_000,
-            "backlog": 512,
+            "backlog": 1_024,
             "timeout": 60,
             "graceful_timeout": _GRACE_S,
             "keepalive": 30,
@@ -68,6 +70,11 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
             }
         for name, value in settings.items():
             self.cfg.set(name, value)
+
+    @property
+    def limits(self) -> LimitsTable:
+        """Return what the worker holds its clients to."""
+        return self._config.limits
 
     def load(self) -> Flask:
         """Build the application in the worker, after gevent has replaced what blocks."""
@@ -129,6 +136,8 @@ def _log_failure(
 def _make_ssl_context(_config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     context = default()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     # From 3.13 on Python asks for all of RFC 5280's form, key identifiers for one, which client CAs in use
     # lack. Who may sign for clients is settled by the file that the operator named, on every Python alike.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
