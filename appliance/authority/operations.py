@@ -45,7 +45,7 @@ from appliance.authority.server import Peer, Reply
 from appliance.authority.state import State
 from appliance.authority.writer import At, Command, ReadState, Writer
 from appliance.errors import Refusal, malformed
-from appliance.identity.identity import Identity
+from appliance.identity.identity import PROVIDER, Identity, is_subject
 from appliance.policy.document import PolicyFile
 from appliance.requests import (
     CredentialRevocationBody,
@@ -68,6 +68,8 @@ MAX_ENTRIES: Final = 2_000
 MAX_ENTRIES_BYTES: Final = 4 * 1_048_576
 MAX_WAIT_S: Final = 30.0
 MAX_ITEMS: Final = 1_000
+MAX_TEXTS: Final = 1_000
+MAX_TEXT: Final = 1_024
 
 _Parsed = TypeVar("_Parsed")
 _Operation = Callable[[Peer, Mapping[str, Any], Reply], None]
@@ -220,9 +222,27 @@ class Operations:
         if peer.local:
             return local_identity(peer.uid, self._parts.now_ms())
         try:
-            return Identity.from_data(args.get("identity"))
+            identity = Identity.from_data(args.get("identity"))
         except ValidationError as error:
             raise malformed("identity", "expected an identity as the web tier makes it") from error
+        return check_identity(identity)
+
+
+def check_identity(identity: Identity) -> Identity:
+    """Check an identity that the web tier names, and return it: much is remembered by identity.
+
+    Raises:
+        Refusal: ``malformed-request``; it is larger than any that a provider gives, or oddly named.
+    """
+    texts = [*identity.groups, *(text for claim in identity.claims for text in claim)]
+    if (
+        PROVIDER.fullmatch(identity.provider) is None
+        or not is_subject(identity.subject)
+        or len(texts) > MAX_TEXTS
+        or max(map(len, [*texts, identity.source_address or ""])) > MAX_TEXT
+    ):
+        raise malformed("identity", f"expected provider:subject, and at most {MAX_TEXTS} groups and claims")
+    return identity
 
 
 def local_identity(uid: int, now_ms: int) -> Identity:
