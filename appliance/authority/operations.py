@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pwd
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -71,6 +71,9 @@ MAX_ITEMS: Final = 1_000
 MAX_TEXTS: Final = 1_000
 MAX_TEXT: Final = 1_024
 
+# What the index asks; it has no business with anything else.
+READING: Final = frozenset({"entries", "status", "context"})
+
 _Parsed = TypeVar("_Parsed")
 _Operation = Callable[[Peer, Mapping[str, Any], Reply], None]
 _MODELS: Final[Mapping[str, type[CommandBody]]] = {
@@ -84,7 +87,7 @@ _MODELS: Final[Mapping[str, type[CommandBody]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the operations work with."""
+    """What the operations work with; ``readers`` are users that speak for nobody, and may read only."""
 
     writer: Writer
     cycle: Cycle
@@ -96,6 +99,7 @@ class Parts:
     probe: Callable[[Reply], None]
     admission: Admission
     rates: Rates
+    readers: Collection[int] = ()
 
 
 class Operations:
@@ -120,8 +124,8 @@ class Operations:
     def handle(self, peer: Peer, request: Request, reply: Reply) -> None:
         """Answer one request; see :class:`appliance.authority.server.Handler`."""
         operation = self._table.get(request.op)
-        if operation is None:
-            raise Refusal("not-found", f"the authority has no operation {request.op[:40]!r}")
+        if operation is None or (peer.uid in self._parts.readers and request.op not in READING):
+            raise Refusal("not-found", f"the authority has no operation {request.op[:40]!r} for you")
         operation(peer, request.args, reply)
 
     def _issue_user(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:

@@ -171,6 +171,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
             probe=probe.ask,
             admission=admission,
             rates=Rates(config.limits.identity_rate, clock_s=time.monotonic),
+            readers=reading_uids(config.users),
         )
     )
     uids = service_uids(config.users)
@@ -188,6 +189,13 @@ def service_uids(users: UsersTable | None) -> set[int]:
     if users is None:
         return {os.geteuid()}
     return {pwd.getpwnam(name).pw_uid for name in (users.web, users.index)}
+
+
+def reading_uids(users: UsersTable | None) -> set[int]:
+    """Return the users who may read and nothing else: the index, if it has a user of its own."""
+    if users is None:
+        return set()
+    return {pwd.getpwnam(users.index).pw_uid} - {pwd.getpwnam(users.web).pw_uid}
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gunicorn.app.base
 
 from appliance.config import Config, LimitsTable
+from appliance.confinement import allow_open_files
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -95,6 +96,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
 
 def run_web(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
+    allow_open_files()
     with tempfile.TemporaryDirectory(prefix="chancery-metrics-") as directory:
         # prometheus-client has no other way to be told where workers keep their numbers; it is set, not read.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory  # noqa: TID251

@@ -268,8 +268,8 @@ class Service:
         return reply.json
 
 
-def make_service(scratch: Path, policy: str = POLICY, *more: object) -> Service:
-    """Make a data directory with `chancery init`."""
+def make_service(scratch: Path, policy: str = POLICY, *more: object, single_user: bool = True) -> Service:
+    """Make a data directory with `chancery init`; without ``single_user``, with its three system users."""
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "carol", "-f", scratch / "carol"], check=True
     )
@@ -277,7 +277,8 @@ def make_service(scratch: Path, policy: str = POLICY, *more: object) -> Service:
     (scratch / "policy.toml").write_text(policy.format(key=key))
     service = Service(data=scratch / "data", scratch=scratch, port=free_port(), health=free_port())
     service.order(
-        *("init", "--single-user", "--origin", "ca.example.org", "--policy", scratch / "policy.toml"),
+        *("init", "--origin", "ca.example.org", "--policy", scratch / "policy.toml"),
+        *(("--single-user",) if single_user else ()),
         *("--listen", f"127.0.0.1:{service.port}", "--health", f"127.0.0.1:{service.health}"),
         *more,
     )
