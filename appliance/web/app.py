@@ -130,14 +130,18 @@ def _refuse_invalid(error: ValidationError) -> Response:
 
 def _add_documents(app: OpenAPI) -> None:
     api = complete_description(app, _ANONYMOUS)
+    # Written once: anyone may ask for these, and each time would cost a hundred times as much as a refusal.
+    description = f"{app.json.dumps(api)}\n"
+    with app.app_context():
+        page = render_template("docs.html", api=api, operations=list_operations(api))
 
     @app.route("/v1/openapi.json", endpoint="openapi")
     def openapi() -> Response:
-        return jsonify(api)
+        return Response(description, mimetype="application/json")
 
     @app.route("/docs", endpoint="docs")
     def docs() -> str:
-        return render_template("docs.html", api=api, operations=list_operations(api))
+        return page
 
     @app.route("/problems/<slug>", endpoint="problem")
     def problem(slug: str) -> Response | str:

@@ -1,13 +1,12 @@
 """Where connections come in: counted by source address, through TLS within a deadline, and never too many.
 
-Whoever waits for a client (for a handshake, for the next request) waits in :class:`Waiting`, so that it can
-be told to stop: the one that has waited longest goes when there is no room for another. So connections that
-are opened and left open, however many, cost the others nothing.
+Whoever waits for a client (for a handshake, for the next request, for a body) waits in :class:`Waiting`, so
+that it can be told to stop: the one that has waited longest goes when there is no room for another. So
+connections that are opened and left open, however many, cost the others nothing.
 """
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import time
@@ -23,12 +22,13 @@ from greenlet import greenlet
 from appliance.web.addresses import Addresses
 from appliance.web.tally import Tally
 
-log = logging.getLogger(__name__)
-
 # A client with a bad line needs three round trips; whoever needs longer ties up a connection and no more.
 HANDSHAKE_S: Final = 10.0
 # Connections that are kept free for who comes next, while others make room.
 _RESERVE: Final = 16
+
+_MANY: Final = 128
+_AT_ONCE: Final = 16
 
 Address = tuple[Any, ...]
 
@@ -43,6 +43,10 @@ class Waiting:
     def __init__(self) -> None:
         self._timeouts: dict[greenlet, WaitedTooLong] = {}
         self._ending: dict[greenlet, Any] = {}
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._timeouts)
 
     @contextmanager
     def up_to(self, seconds: float) -> Iterator[None]:
@@ -78,9 +82,6 @@ class Waiting:
 class Door(StreamServer):
     """Accepts connections, and hands over those that have come through TLS."""
 
-    # One at a time, so that the next may go to another worker.
-    max_accept = 1
-
     def __init__(
         self,
         listener: socket.socket,
@@ -89,16 +90,27 @@ class Door(StreamServer):
         *,
         addresses: Addresses,
         waiting: Waiting,
+        make_room: Callable[[], None],
         tally: Tally,
         serve: Callable[[ssl.SSLSocket, Address], None],
     ) -> None:
-        super().__init__(listener, spawn=pool)
         self._room = pool
+        super().__init__(listener, spawn=pool)
         self._context = context
         self._addresses = addresses
         self._waiting = waiting
+        self._make_room = make_room
         self._tally = tally
         self._serve = serve
+
+    @property
+    def max_accept(self) -> int:  # type: ignore[override]
+        """How many connections to accept before others have a turn.
+
+        One, so that the next may go to another worker; but where a turn takes long because there are many,
+        whoever comes last would wait for as many turns as came before him.
+        """
+        return 1 if len(self._room) < _MANY else _AT_ONCE
 
     def do_handle(self, client: socket.socket, address: Address) -> None:
         """Take a connection that was accepted, or close it; making room first, if need be."""
@@ -108,8 +120,8 @@ class Door(StreamServer):
             client.close()
             return
         if self._room.free_count() <= _RESERVE:
-            self._tally.count("connections that waited longest", now_s)
-            self._waiting.end_oldest()
+            self._tally.count("connections that said nothing for longest", now_s)
+            self._make_room()
         super().do_handle(client, address)
 
     def do_close(self, client: socket.socket, address: Address) -> None:
@@ -125,8 +137,8 @@ class Door(StreamServer):
             with self._waiting.up_to(HANDSHAKE_S):
                 secured.do_handshake()
             self._serve(secured, address)
-        except (OSError, WaitedTooLong) as error:  # ssl.SSLError is an OSError
-            log.info("a connection from %s failed before there was a request: %s", address[0], error)
+        except (OSError, WaitedTooLong):  # ssl.SSLError is an OSError
+            self._tally.count("handshakes", time.monotonic())
         finally:
             if secured is not None:
                 secured.close()

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _GRACE_S: Final = 30
+# Of the health socket's connections: how long one lasts, and how many there are at a time.
+_HEALTH_S: Final = 60
+_HEALTH_CONNECTIONS: Final = 32
 # Of TLS 1.2: forward secrecy and authenticated encryption alone (RFC 9325 §4.2); TLS 1.3 has nothing else.
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -85,13 +88,27 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
 
     def _serve_health(self, _worker: object) -> None:
         import gevent  # noqa: PLC0415 - in the worker only: the master must not have a hub to fork
-        from gevent.pywsgi import WSGIServer  # noqa: PLC0415
+        from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: PLC0415
 
         from appliance.web.build import build_health  # noqa: PLC0415
 
+        class Handler(WSGIHandler):
+            """Ends a connection after a while, whatever it waits for."""
+
+            def handle(self) -> None:
+                with gevent.Timeout(_HEALTH_S, False):  # type: ignore[arg-type] # it then ends quietly
+                    super().handle()
+
         # What the hub would print on standard error, past all logging.
         gevent.get_hub().print_exception = _log_failure  # type: ignore[method-assign, assignment]
-        WSGIServer(self._health, build_health(self._config), log=None, error_log=None).start()
+        WSGIServer(
+            self._health,
+            build_health(self._config),
+            log=None,
+            error_log=None,
+            handler_class=Handler,
+            spawn=_HEALTH_CONNECTIONS,
+        ).start()
 
 
 def run_web(config: Config) -> int:

@@ -1,4 +1,4 @@
-"""What a worker turned away, counted: a line of log for each would be one more thing to flood."""
+"""What a worker turned away or gave up, counted: a line of log for each would be one more thing to flood."""
 
 from __future__ import annotations
 
@@ -23,5 +23,7 @@ class Tally:
         self._counts[reason] += 1
         if now_s - self._said_s >= INTERVAL_S:
             self._said_s = now_s
-            log.warning("turned away: %s", ", ".join(f"{each} {n}" for each, n in self._counts.items()))
+            log.warning(
+                "turned away or given up: %s", ", ".join(f"{each} {n}" for each, n in self._counts.items())
+            )
             self._counts.clear()

@@ -7,6 +7,8 @@ own: a client that sends byte after byte, fast, would have the worker for itself
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import gevent
@@ -26,6 +28,8 @@ class Unreader(SocketUnreader):  # type: ignore[misc, unused-ignore]
         super().__init__(client)
         self._reads = 0
         self._left: int | None = None
+        # What is done around each wait for the client.
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def expect_header(self, expected: bool) -> None:
         """Limit what is read from here on to a header's length; or lift that limit."""
@@ -40,7 +44,8 @@ class Unreader(SocketUnreader):  # type: ignore[misc, unused-ignore]
         self._reads += 1
         if self._reads % _TURN == 0:
             gevent.sleep(0)
-        received: bytes = super().chunk(size_hint)
+        with self.around():
+            received: bytes = super().chunk(size_hint)
         if self._left is not None:
             self._left -= len(received)
             if self._left < 0:

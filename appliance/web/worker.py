@@ -11,6 +11,8 @@ import logging
 import ssl
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from types import FrameType
 from typing import Any, Final
@@ -25,7 +27,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from appliance.errors import Refusal, malformed
 from appliance.web.addresses import Addresses
 from appliance.web.door import Address, Door, WaitedTooLong, Waiting
-from appliance.web.jsonbody import MAX_BODY
+from appliance.web.jsonbody import BODY_DEADLINE_S, MAX_BODY
 from appliance.web.problems import format_bare_reply
 from appliance.web.tally import Tally
 from appliance.web.unreader import Unreader
@@ -55,6 +57,7 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._waiting = Waiting()
+        self._bodies = Waiting()
         self._tally = Tally()
         self._busy = 0
 
@@ -67,6 +70,7 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
             ssl_context,
             addresses=Addresses(self.app.limits),
             waiting=self._waiting,
+            make_room=self._make_room,
             tally=self._tally,
             serve=lambda client, address: self._serve(name, client, address),
         )
@@ -75,6 +79,10 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
         """Take no more connections, and end once the requests that are there are answered (SIGTERM)."""
         super().handle_exit(sig, frame)
         self._waiting.end_all()
+
+    def _make_room(self) -> None:
+        """End a wait for a client, so that another may come: rather one that is in no request."""
+        (self._waiting or self._bodies).end_oldest()
 
     def _serve(self, name: Address, client: ssl.SSLSocket, address: Address) -> None:
         """Answer the requests of one connection, one after the other."""
@@ -95,8 +103,8 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
             self._close(client)
         except (StopIteration, NoMoreData, WaitedTooLong):  # the connection ends without a word
             pass
-        except OSError as error:  # so does one that the client broke; ssl.SSLError is one
-            log.info("a connection from %s was lost: %s", address[0], error)
+        except OSError:  # so does one that the client broke; ssl.SSLError is one
+            self._tally.count("broken connections", time.monotonic())
         except Exception as error:  # noqa: BLE001 - it is answered, and logged if it is not the client's fault
             self._give_up(client, error)
 
@@ -105,6 +113,7 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
         if self._busy >= MAX_REQUESTS:
             return self._turn_away(request, client)
         self._busy += 1
+        request.unreader.around = self._awaiting_body
         try:
             response, environ = wsgi.create(
                 request, client, address, name, self.cfg, response_class=_Response
@@ -121,12 +130,26 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
                 if hasattr(parts, "close"):
                     parts.close()
         finally:
+            request.unreader.around = nullcontext
             self._busy -= 1
         goes_on = _send(client, bytes(reply)) and not response.should_close()
         if goes_on and response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             with self._waiting.up_to(2 * PAUSE_S):
                 gevent.sleep(PAUSE_S)
         return goes_on
+
+    @contextmanager
+    def _awaiting_body(self) -> Iterator[None]:
+        """Wait for more of a body: no work, and to be ended when others need the room.
+
+        That it does not come in time is for the application to say, which then still has an answer.
+        """
+        self._busy -= 1
+        try:
+            with self._bodies.up_to(2 * BODY_DEADLINE_S):
+                yield
+        finally:
+            self._busy += 1
 
     def _turn_away(self, request: Any, client: ssl.SSLSocket) -> bool:
         """Say that there are too many requests; to keep the connection costs less than its next handshake."""
