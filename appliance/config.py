@@ -6,14 +6,16 @@ here is where. What the ledger has on record (its origin, its keys) is not confi
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from appliance.buckets import Rate
 from appliance.errors import ConfigError
 
 FILE_NAME: Final = "chancery.toml"
@@ -35,6 +37,15 @@ def _check_pin(text: str) -> str:
     if text != "prompt" and (kind not in {"file", "credential"} or not where):
         raise ValueError(f"got {text[:80]!r}, expected file:PATH, credential:NAME or prompt")
     return text
+
+
+def _split(value: object) -> object:
+    """Split a list that came from the environment, where it is text."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _check_networks(blocks: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(block)) for block in blocks)
 
 
 Address = Annotated[str, AfterValidator(_check_address)]
@@ -84,6 +95,34 @@ class TokenTable(_Table):
     restart_after_s: Annotated[float, Field(ge=1, le=3600, description="of outage: a new process")] = 90
 
 
+class LimitsTable(_Table):
+    """``[limits]``: what one caller may ask for before others come first (docs/http.md)."""
+
+    certificates_per_s: Annotated[float, Field(ge=0, le=1e6, description="of one identity; 0: no limit")] = (
+        100
+    )
+    # A batch is let in whole or not at all, and holds up to a thousand.
+    certificates_burst: Annotated[int, Field(ge=1_000, le=10**9, description="of one identity, at once")] = (
+        10_000
+    )
+    connections_per_address: Annotated[
+        int, Field(ge=1, le=100_000, description="open at a time, in each web worker")
+    ] = 256
+    failures_per_minute: Annotated[
+        int, Field(ge=1, le=1_000_000, description="requests of an address that show nothing valid")
+    ] = 120
+    exempt: Annotated[
+        tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_networks), Field(max_length=256)
+    ] = ("127.0.0.0/8", "::1/128")
+
+    @property
+    def identity_rate(self) -> Rate | None:
+        """Return the rate of one identity's certificates; None is no limit."""
+        if not self.certificates_per_s:
+            return None
+        return Rate(per_s=self.certificates_per_s, burst=self.certificates_burst)
+
+
 class UsersTable(_Table):
     """``[users]``: the system users of the three processes, when root starts them."""
 
@@ -98,6 +137,7 @@ class Config(_Table):
     data: Annotated[Path, Field(exclude=True)]
     service: ServiceTable = ServiceTable()
     tls: TlsTable = TlsTable()
+    limits: LimitsTable = LimitsTable()
     token: TokenTable
     users: UsersTable | None = None
 
@@ -191,7 +231,7 @@ def _override(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
         if not name.startswith(_PREFIX) or name == _DATA_VARIABLE:
             continue
         table, _, key = name.removeprefix(_PREFIX).lower().partition("_")
-        if table not in {"service", "tls", "token", "users"} or not key:
+        if table not in {"service", "tls", "limits", "token", "users"} or not key:
             raise ConfigError(f"environment: {name} is no setting; expected CHANCERY_<TABLE>_<KEY>")
         tables.setdefault(table, {})[key] = value
 

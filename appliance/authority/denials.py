@@ -1,6 +1,10 @@
 """Refusals on record without a flood: the first at once, those like it counted and written every ten seconds.
 
-A crash loses at most a count; that there were refusals is on record from the first one.
+Like it are those of the same identity by the same rule. Beyond a number of identities, which who invents them
+reaches at once, like it are those by the same rule: the entry then shows the last of them, and the count is
+of all. So there are at most so many entries in ten seconds, whatever is asked and by however many.
+
+A crash loses at most counts; that there were refusals is on record from the first one.
 """
 
 from __future__ import annotations
@@ -19,13 +23,16 @@ from appliance.identity.identity import Identity
 log = logging.getLogger(__name__)
 
 INTERVAL_MS: Final = 10_000
-# An attacker who invents identities cannot fill the memory: beyond this, refusals are written one by one.
-MAX_TRACKED: Final = 10_000
+# Identities and rules that are told apart. Two entries for each in ten seconds are what a ledger can bear for
+# years, and more than ever fail at once where nobody attacks.
+MAX_TRACKED: Final = 64
+# In the place of an identity; none is written like this.
+_ANYONE: Final = "*"
 
 
 @dataclass(slots=True)
 class _Run:
-    """Refusals of one identity by one rule since the last entry about them."""
+    """Refusals by one rule since the last entry about them; the identity and the request of the last one."""
 
     identity: Identity
     request: Mapping[str, object]
@@ -46,15 +53,16 @@ class Denials:
     ) -> Event | None:
         """Count a refusal; return the entry to write, if this one is written at once."""
         key = (str(identity), rule)
+        if key not in self._runs and len(self._runs) >= MAX_TRACKED:
+            key = (_ANYONE, rule)
         run = self._runs.get(key)
-        if run is not None:
-            run.first_ms = run.first_ms if run.count else now_ms
-            run.last_ms, run.request = now_ms, request
-            run.count += 1
-            return None
-        if len(self._runs) < MAX_TRACKED:
+        if run is None:
             self._runs[key] = _Run(identity=identity, request=request, written_ms=now_ms)
-        return _event(identity, request, rule, now_ms, now_ms, 1)
+            return _event(identity, request, rule, now_ms, now_ms, 1)
+        run.first_ms = run.first_ms if run.count else now_ms
+        run.last_ms, run.identity, run.request = now_ms, identity, request
+        run.count += 1
+        return None
 
     def take_due(self, now_ms: int) -> list[Event]:
         """Return the entries that are due, and forget the identities whose refusals have stopped."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pwd
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -38,13 +38,14 @@ from appliance.authority.events import IdempotencyData
 from appliance.authority.issuance import Cycle, IssueCertificates
 from appliance.authority.orders import MAX_ORDERS, OrderBody
 from appliance.authority.protocol import Request
+from appliance.authority.rates import Rates
 from appliance.authority.releases import IssuedReply, Release
 from appliance.authority.revocation import RevokeCertificate, RevokeCredential
 from appliance.authority.server import Peer, Reply
 from appliance.authority.state import State
 from appliance.authority.writer import At, Command, ReadState, Writer
 from appliance.errors import Refusal, malformed
-from appliance.identity.identity import Identity
+from appliance.identity.identity import PROVIDER, Identity, is_subject
 from appliance.policy.document import PolicyFile
 from appliance.requests import (
     CredentialRevocationBody,
@@ -67,6 +68,11 @@ MAX_ENTRIES: Final = 2_000
 MAX_ENTRIES_BYTES: Final = 4 * 1_048_576
 MAX_WAIT_S: Final = 30.0
 MAX_ITEMS: Final = 1_000
+MAX_TEXTS: Final = 1_000
+MAX_TEXT: Final = 1_024
+
+# What the index asks; it has no business with anything else.
+READING: Final = frozenset({"entries", "status", "context"})
 
 _Parsed = TypeVar("_Parsed")
 _Operation = Callable[[Peer, Mapping[str, Any], Reply], None]
@@ -81,7 +87,7 @@ _MODELS: Final[Mapping[str, type[CommandBody]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the operations work with."""
+    """What the operations work with; ``readers`` are users that speak for nobody, and may read only."""
 
     writer: Writer
     cycle: Cycle
@@ -92,6 +98,8 @@ class Parts:
     status: Callable[[State, At], dict[str, Any]]
     probe: Callable[[Reply], None]
     admission: Admission
+    rates: Rates
+    readers: Collection[int] = ()
 
 
 class Operations:
@@ -117,8 +125,8 @@ class Operations:
     def handle(self, peer: Peer, request: Request, reply: Reply) -> None:
         """Answer one request; see :class:`appliance.authority.server.Handler`."""
         operation = self._table.get(request.op)
-        if operation is None:
-            raise Refusal("not-found", f"the authority has no operation {request.op[:40]!r}")
+        if operation is None or (peer.uid in self._parts.readers and request.op not in READING):
+            raise Refusal("not-found", f"the authority has no operation {request.op[:40]!r} for you")
         operation(peer, request.args, reply)
 
     def _issue_user(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
@@ -129,6 +137,7 @@ class Operations:
 
     def _issue_one(self, kind: str, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         identity = self._identity(peer, args)
+        self._parts.rates.charge(str(identity))
         item = {"type": kind, "body": args.get("body"), "idempotency": args.get("idempotency")}
         self._issue(identity, item, reply)
 
@@ -137,6 +146,7 @@ class Operations:
         identity, items = self._identity(peer, args), args.get("items")
         if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS:
             raise malformed("requests", f"expected 1 to {MAX_ITEMS} requests")
+        self._parts.rates.charge(str(identity), len(items))
         # In turns of its own: what the same caller asks for one by one does not wait for all of these.
         turn = f"{identity} in batches"
         starts = [partial(self._issue, identity, item, turn=turn) for item in items]
@@ -224,9 +234,27 @@ class Operations:
         if peer.local:
             return local_identity(peer.uid, self._parts.now_ms())
         try:
-            return Identity.from_data(args.get("identity"))
+            identity = Identity.from_data(args.get("identity"))
         except ValidationError as error:
             raise malformed("identity", "expected an identity as the web tier makes it") from error
+        return check_identity(identity)
+
+
+def check_identity(identity: Identity) -> Identity:
+    """Check an identity that the web tier names, and return it: much is remembered by identity.
+
+    Raises:
+        Refusal: ``malformed-request``; it is larger than any that a provider gives, or oddly named.
+    """
+    texts = [*identity.groups, *(text for claim in identity.claims for text in claim)]
+    if (
+        PROVIDER.fullmatch(identity.provider) is None
+        or not is_subject(identity.subject)
+        or len(texts) > MAX_TEXTS
+        or max(map(len, [*texts, identity.source_address or ""])) > MAX_TEXT
+    ):
+        raise malformed("identity", f"expected provider:subject, and at most {MAX_TEXTS} groups and claims")
+    return identity
 
 
 def local_identity(uid: int, now_ms: int) -> Identity:

@@ -14,6 +14,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from appliance.authority.issuance import Cycle
 from appliance.authority.life import Checkpointer, Node
 from appliance.authority.operations import Operations, Parts
 from appliance.authority.probe import Probe
+from appliance.authority.rates import Rates
 from appliance.authority.replay import Replayer
 from appliance.authority.server import Server
 from appliance.authority.signing import Signing
@@ -168,6 +170,8 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
             status=status.read,
             probe=probe.ask,
             admission=admission,
+            rates=Rates(config.limits.identity_rate, clock_s=time.monotonic),
+            readers=reading_uids(config.users),
         )
     )
     uids = service_uids(config.users)
@@ -185,6 +189,13 @@ def service_uids(users: UsersTable | None) -> set[int]:
     if users is None:
         return {os.geteuid()}
     return {pwd.getpwnam(name).pw_uid for name in (users.web, users.index)}
+
+
+def reading_uids(users: UsersTable | None) -> set[int]:
+    """Return the users who may read and nothing else: the index, if it has a user of its own."""
+    if users is None:
+        return set()
+    return {pwd.getpwnam(users.index).pw_uid} - {pwd.getpwnam(users.web).pw_uid}
 
 
 @contextmanager

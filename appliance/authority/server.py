@@ -11,6 +11,7 @@ import logging
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _RECEIVE: Final = 262_144
 _BACKLOG: Final = 64
+_PAUSE_S: Final = 0.1
 # struct ucred of unix(7): pid, uid, gid.
 _UCRED: Final = struct.Struct("3i")
 
@@ -63,6 +65,7 @@ class Server:
         self._uids = frozenset(uids)
         self._local = local
         self._listener: socket.socket | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Bind, replacing what a crash left at the path, and begin to accept.
@@ -80,6 +83,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop accepting; connections end with the process."""
+        self._stopped = True
         if self._listener is not None:
             self._path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
@@ -91,8 +95,13 @@ class Server:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # closed by stop()
-                return
+            except OSError as error:
+                if self._stopped:
+                    return
+                # Descriptors run out when a peer opens connections without end; others close theirs again.
+                log.error("a connection on %s could not be accepted: %s", self._path.name, error)  # noqa: TRY400
+                time.sleep(_PAUSE_S)
+                continue
             pid, uid, _ = _UCRED.unpack(
                 connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
             )

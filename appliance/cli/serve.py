@@ -7,6 +7,7 @@ import sys
 import click
 
 from appliance.cli.console import Shell, examples, pass_shell, plain_errors
+from appliance.confinement import confine
 from appliance.logs import set_up_logging
 from appliance.supervisor import supervise
 from hsm.pin import Pin
@@ -29,6 +30,7 @@ def serve(shell: Shell, part: str | None) -> None:
     config = shell.config()
     if part is None:
         sys.exit(supervise(config))
+    confine()
     if part == "authority":
         from appliance.authority.process import run_authority  # noqa: PLC0415 - each loads its own only
 

@@ -30,12 +30,15 @@ def assign_owners(config: Config, users: UsersTable) -> None:
     The web tier reads the index but cannot write it, and cannot open the ledger at all.
     """
     authority, index, web = (pwd.getpwnam(name) for name in (users.authority, users.index, users.web))
-    _own(config.data, authority.pw_uid, authority.pw_gid, recurse=False)
+    # The authority makes files beside the ledger, and cannot touch those of others: root believes
+    # chancery.toml.
+    _own(config.data, 0, authority.pw_gid, recurse=False)
+    config.data.chmod(0o1775)
     for path in config.data.glob("ledger.db*"):
         _own(path, authority.pw_uid, authority.pw_gid)
     for name in ("run", "token"):
         _own(config.data / name, authority.pw_uid, authority.pw_gid)
-    _own(config.data / "tls", web.pw_uid, web.pw_gid)
+    _own(config.path(config.tls.key), web.pw_uid, web.pw_gid)
     # New files in it belong to the web tier's group, which may read them.
     _own(config.index_directory, index.pw_uid, web.pw_gid)
     config.index_directory.chmod(0o2750)

@@ -55,6 +55,20 @@ OPENSSH_RSA_BITS: Final = range(1024, 16384 + 1)
 # v1.5 signatures are safe with small exponents where the whole padding is compared, as it is here.
 _MAX_RSA_EXPONENT_BITS: Final = 64
 
+# The prime of RFC 8032 §5.1, and the y of all points whose order divides the cofactor. Under such a key,
+# which RFC 8032 does not exclude, anyone can make signatures that verify: there is no secret behind it.
+_ED25519_P: Final = 2**255 - 19
+_ED25519_Y: Final = 2**255 - 1
+_SMALL_ORDER: Final = frozenset(
+    {
+        0,
+        1,
+        _ED25519_P - 1,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    }
+)
+
 MAX_APPLICATION: Final = 255
 MAX_KEY_BLOB: Final = 4096
 
@@ -236,6 +250,13 @@ def _read_ed25519(reader: Reader) -> ed25519.Ed25519PublicKey:
     raw = reader.string("Ed25519 public key", 32)
     if len(raw) != 32:
         raise SshFormatError(f"got {len(raw)} bytes, expected 32", field="Ed25519 public key", offset=start)
+    y = int.from_bytes(raw, "little") & _ED25519_Y
+    if y in _SMALL_ORDER or y >= _ED25519_P:
+        raise UnacceptableKey(
+            "the point is of small order, or not in its one form; make a new key",
+            field="Ed25519 public key",
+            offset=start,
+        )
     return ed25519.Ed25519PublicKey.from_public_bytes(raw)
 
 

@@ -23,6 +23,7 @@ from appliance.web.description import (
     list_operations,
     query_parameters,
 )
+from appliance.web.headers import HEADERS
 from appliance.web.issuing import ISSUING
 from appliance.web.jsonbody import StrictRequest, current_request
 from appliance.web.metrics import Metrics
@@ -40,12 +41,6 @@ _ANONYMOUS: Final = frozenset(
 )
 # Of a name that the requester made up.
 _MAX_QUOTED: Final = 100
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def create_app(services: Services, authenticator: Authenticator, metrics: Metrics) -> Flask:
@@ -98,10 +93,10 @@ def _surround(
         request = current_request()
         took_s = time.perf_counter() - request.began_s
         request_id = str(request.id)
-        if "Cache-Control" not in response.headers:
-            response.headers.add("Cache-Control", "no-store")
-        for name, value in _HEADERS.items():
-            response.headers.add(name, value)
+        for name, value in HEADERS.items():
+            # The one that a view may have set; looking for each of them takes longer than setting it.
+            if name != "Cache-Control" or name not in response.headers:
+                response.headers.add(name, value)
         response.headers.add("X-Request-Id", request_id)
         # What no route takes is counted as one: anyone can send methods and paths without end.
         known = request.url_rule
@@ -142,14 +137,18 @@ def _refuse_invalid(error: ValidationError) -> Response:
 
 def _add_documents(app: OpenAPI) -> None:
     api = complete_description(app, _ANONYMOUS)
+    # Written once: anyone may ask for these, and each time would cost a hundred times as much as a refusal.
+    description = f"{app.json.dumps(api)}\n"
+    with app.app_context():
+        page = render_template("docs.html", api=api, operations=list_operations(api))
 
     @app.route("/v1/openapi.json", endpoint="openapi")
     def openapi() -> Response:
-        return jsonify(api)
+        return Response(description, mimetype="application/json")
 
     @app.route("/docs", endpoint="docs")
     def docs() -> str:
-        return render_template("docs.html", api=api, operations=list_operations(api))
+        return page
 
     @app.route("/problems/<slug>", endpoint="problem")
     def problem(slug: str) -> Response | str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 from flask import Flask
 
 from appliance.authority.client import AuthorityClient
 from appliance.clock import now_ms
 from appliance.config import Config
 from appliance.index.queries import Index
+from appliance.web.addresses import Addresses
 from appliance.web.app import create_app
-from appliance.web.authentication import Authenticator
 from appliance.web.health import HealthApp
 from appliance.web.metrics import Metrics
 from appliance.web.services import Services
+from appliance.web.slowing import SlowingAuthenticator
 from audit.tiles import TileReader
 
 
@@ -25,7 +28,10 @@ def build_app(config: Config) -> Flask:
         tiles=TileReader(config.tiles),
         now_ms=now_ms,
     )
-    return create_app(services, Authenticator(index, now_ms=now_ms), Metrics())
+    authenticator = SlowingAuthenticator(
+        index, Addresses(config.limits), now_ms=now_ms, clock_s=time.monotonic
+    )
+    return create_app(services, authenticator, Metrics())
 
 
 def build_health(config: Config) -> HealthApp:

@@ -11,6 +11,7 @@ from appliance.authority.client import AuthorityClient
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.queries import Index
 from appliance.web.gauges import render_gauges
+from appliance.web.headers import PLAIN_HEADERS
 from appliance.web.metrics import render_metrics
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ class HealthApp:
             status, media_type, body = "404 Not Found", "text/plain", b"healthz, readyz or metrics\n"
         else:
             status, media_type, body = route()
-        start_response(status, [("Content-Type", media_type), ("Content-Length", str(len(body)))])
+        fields = {"Content-Type": media_type, "Content-Length": str(len(body)), **PLAIN_HEADERS}
+        start_response(status, list(fields.items()))
         return [body]
 
     def _alive(self) -> tuple[str, str, bytes]:

@@ -7,7 +7,11 @@ lone surrogates. What two readers could understand in two ways is refused here.
 from __future__ import annotations
 
 import json
+import math
+import re
 import uuid
+from collections import Counter
+from itertools import accumulate
 from typing import Any, Final, NoReturn, cast
 
 import gevent
@@ -19,10 +23,18 @@ from appliance.errors import Refusal, malformed
 from appliance.identity.identity import Identity
 
 MAX_DEPTH: Final = 32
+# No object of ours has as many members; objects with 100 000 would keep whoever checks them busy.
+MAX_MEMBERS: Final = 64
+# Beyond these integers readers differ (RFC 7493 §2.2), and the authority's socket has no form for them.
+MAX_INTEGER: Final = 2**53 - 1
 MAX_BODY: Final = 1_048_576
 # For all of it, however it trickles: whoever is slower than 100 kB a second with the longest body is stuck.
 BODY_DEADLINE_S: Final = 10.0
 _MEDIA_TYPE: Final = "application/json"
+# The closing quote is optional so that this always matches at once, also a string that never ends.
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NO_BRACKET: Final = re.compile(r"[^][{}]+")
+_STEPS: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 class StrictRequest(Request):
@@ -118,19 +130,8 @@ def _check_depth(text: str) -> None:
     """Refuse deep nesting before the parser meets it."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    depth = deepest = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            in_string = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
+    brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
+    deepest = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
     if deepest > MAX_DEPTH:
         raise malformed("body", f"nested {deepest} deep, expected at most {MAX_DEPTH}")
 
@@ -139,15 +140,34 @@ def _refuse_constant(name: str) -> NoReturn:
     raise malformed("body", f"{name} is no JSON number")
 
 
+def _parse_integer(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > MAX_INTEGER:
+        raise malformed("body", f"has an integer beyond {MAX_INTEGER}; write larger numbers as strings")
+    return value
+
+
+def _parse_number(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise malformed("body", "has a number that no reader can hold")
+    return value
+
+
 def _build_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(members) > MAX_MEMBERS:
+        raise malformed("body", f"has an object of {len(members)} members, expected at most {MAX_MEMBERS}")
     built = dict(members)
     if len(built) != len(members):
-        names = [name for name, _ in members]
-        twice = next(name for name in names if names.count(name) > 1)
+        ((twice, _),) = Counter(name for name, _ in members).most_common(1)
         raise malformed("body", f"the member {twice[:80]!r} is there twice")
     return built
 
 
 _decode: Final = json.JSONDecoder(
-    object_pairs_hook=_build_object, parse_constant=_refuse_constant, strict=True
+    object_pairs_hook=_build_object,
+    parse_int=_parse_integer,
+    parse_float=_parse_number,
+    parse_constant=_refuse_constant,
+    strict=True,
 ).decode

@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.queries import IndexUnavailable
+from appliance.web.headers import HEADERS
 from appliance.web.jsonbody import current_request
 from audit.errors import LedgerError
 
@@ -85,15 +86,23 @@ def render_problem(refusal: Refusal) -> Response:
     return response
 
 
-def format_bare_reply(refusal: Refusal, instance: UUID) -> bytes:
-    """Format a refusal as a whole HTTP reply, for bytes that never became a request."""
+def format_bare_reply(refusal: Refusal, instance: UUID, *, goes_on: bool) -> bytes:
+    """Format a refusal as a whole HTTP reply, for what never became a request of the application.
+
+    ``goes_on`` is whether the connection does.
+    """
     body = _format(refusal, instance)
     status = HTTPStatus(PROBLEMS[refusal.slug].status)
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nCache-Control: no-store\r\n"
-        f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode("ascii") + body
+    fields = {
+        "Connection": "keep-alive" if goes_on else "close",
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": str(len(body)),
+        **HEADERS,
+    }
+    if (seconds := refusal.members.get("retry_after_s")) is not None:
+        fields["Retry-After"] = str(seconds)
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {fields[name]}" for name in fields)]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
 def describe(refusal: Refusal, instance: UUID) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gunicorn.app.base
 
-from appliance.config import Config
+from appliance.config import Config, LimitsTable
+from appliance.confinement import allow_open_files
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -24,6 +25,11 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _GRACE_S: Final = 30
+# Of the health socket's connections: how long one lasts, and how many there are at a time.
+_HEALTH_S: Final = 60
+_HEALTH_CONNECTIONS: Final = 32
+# Of TLS 1.2: forward secrecy and authenticated encryption alone (RFC 9325 §4.2); TLS 1.3 has nothing else.
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ignore]
@@ -42,7 +48,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
             "workers": config.service.workers,
             "worker_class": "appliance.web.worker.Worker",
             "worker_connections": 1_000,
-            "backlog": 512,
+            "backlog": 1_024,
             "timeout": 60,
             "graceful_timeout": _GRACE_S,
             "keepalive": 30,
@@ -69,6 +75,11 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
         for name, value in settings.items():
             self.cfg.set(name, value)
 
+    @property
+    def limits(self) -> LimitsTable:
+        """Return what the worker holds its clients to."""
+        return self._config.limits
+
     def load(self) -> Flask:
         """Build the application in the worker, after gevent has replaced what blocks."""
         from appliance.web.build import build_app  # noqa: PLC0415
@@ -77,17 +88,32 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
 
     def _serve_health(self, _worker: object) -> None:
         import gevent  # noqa: PLC0415 - in the worker only: the master must not have a hub to fork
-        from gevent.pywsgi import WSGIServer  # noqa: PLC0415
+        from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: PLC0415
 
         from appliance.web.build import build_health  # noqa: PLC0415
 
+        class Handler(WSGIHandler):
+            """Ends a connection after a while, whatever it waits for."""
+
+            def handle(self) -> None:
+                with gevent.Timeout(_HEALTH_S, False):  # type: ignore[arg-type] # it then ends quietly
+                    super().handle()
+
         # What the hub would print on standard error, past all logging.
         gevent.get_hub().print_exception = _log_failure  # type: ignore[method-assign, assignment]
-        WSGIServer(self._health, build_health(self._config), log=None, error_log=None).start()
+        WSGIServer(
+            self._health,
+            build_health(self._config),
+            log=None,
+            error_log=None,
+            handler_class=Handler,
+            spawn=_HEALTH_CONNECTIONS,
+        ).start()
 
 
 def run_web(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
+    allow_open_files()
     with tempfile.TemporaryDirectory(prefix="chancery-metrics-") as directory:
         # prometheus-client has no other way to be told where workers keep their numbers; it is set, not read.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory  # noqa: TID251
@@ -129,6 +155,8 @@ def _log_failure(
 def _make_ssl_context(_config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     context = default()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     # From 3.13 on Python asks for all of RFC 5280's form, key identifiers for one, which client CAs in use
     # lack. Who may sign for clients is settled by the file that the operator named, on every Python alike.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -1,111 +1,209 @@
-"""Gunicorn's gevent worker, with three habits changed.
+"""Gunicorn's gevent worker, with connections of our own: from TLS to the last byte, nothing waits for ever.
 
-What is no HTTP request is answered with a problem in the place of gunicorn's own HTML. A stop does not wait
-for connections that are open and idle, as clients keep them: only for requests. And a reply leaves in one
-piece, head and body: one TLS record and one system call, where gunicorn makes two of each.
+Every wait for a client has a deadline, and what is no HTTP request is answered with a problem in the place
+of gunicorn's own HTML. A worker that has as many requests as it can answer in time says so at once, before
+they cost anything. A stop waits for requests, and not for connections that are open and idle.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import ssl
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from http import HTTPStatus
 from types import FrameType
 from typing import Any, Final
 
 import gevent
-from greenlet import greenlet
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
-from gunicorn.util import write_nonblock
+from gevent.pool import Pool
+from gunicorn.http import get_parser, wsgi
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, NoMoreData, ParseException
+from gunicorn.util import close_graceful
 from gunicorn.workers.ggevent import GeventWorker
 
 from appliance.errors import Refusal, malformed
+from appliance.web.addresses import Addresses
+from appliance.web.door import Address, Door, WaitedTooLong, Waiting
+from appliance.web.jsonbody import BODY_DEADLINE_S, MAX_BODY
 from appliance.web.problems import format_bare_reply
+from appliance.web.tally import Tally
+from appliance.web.unreader import Unreader
 
 log = logging.getLogger(__name__)
 
+# For a connection's first request, header and all. Later ones have gunicorn's keepalive.
+FIRST_REQUEST_S: Final = 10.0
+# For a reply to be taken, however large; the longest has a few megabytes.
+SEND_S: Final = 20.0
+# For what is left of a body that nobody wanted; whoever sends more than this is not listened to.
+DRAIN_S: Final = 5.0
+_DRAIN_BYTES: Final = 2 * MAX_BODY
+# Under way at a time. More than a worker answers in a second; the rest would only be answered later.
+MAX_REQUESTS: Final = 512
+# For whoever was told that he asks too often, before his next request is looked at.
+PAUSE_S: Final = 2.0
+# For a client to read its last reply, and close.
+_LINGER_S: Final = 2.0
 # For who connected while the worker was about to end.
 _LAST_WAIT_S: Final = 1.0
-# Of a reply that is sent in one piece, in bytes: longer than all but lists of entries.
-_MAX_GATHERED: Final = 65_536
-
-
-class _Gathering:
-    """A connection that sends what it is given when it is told to, or when there is much of it."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._gathered: list[bytes] = []
-        self._size = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def sendall(self, data: bytes) -> None:
-        """Take data to be sent."""
-        self._gathered.append(data)
-        self._size += len(data)
-        if self._size > _MAX_GATHERED:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what there is."""
-        if self._gathered:
-            gathered, self._gathered, self._size = b"".join(self._gathered), [], 0
-            self._connection.sendall(gathered)
 
 
 class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
-    """Answers what gunicorn's parser refuses as the application answers all else."""
+    """Serves connections. ``app`` is :class:`appliance.web.process.Server`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle: dict[greenlet, gevent.Timeout] = {}
+        self._waiting = Waiting()
+        self._bodies = Waiting()
+        self._tally = Tally()
+        self._busy = 0
 
-    @contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
-        """Wait for the next request of a connection."""
-        waiting = gevent.getcurrent()
-        timeout = gevent.Timeout(self.cfg.keepalive if self.alive else _LAST_WAIT_S)
-        self._idle[waiting] = timeout
-        try:
-            with timeout:
-                yield
-        except gevent.Timeout as expired:  # the connection ends without a word
-            if expired is not timeout:
-                raise
-        finally:
-            del self._idle[waiting]
-
-    def handle_request(self, listener_name: object, req: object, sock: Any, addr: object) -> None:
-        """Answer one request."""
-        gathering = _Gathering(sock)
-        try:
-            super().handle_request(listener_name, req, gathering, addr)
-        finally:
-            gathering.flush()
+    def server_class(self, listener: Any, *, spawn: Pool, ssl_context: ssl.SSLContext, **_: object) -> Door:
+        """Return the server for a listening socket; gunicorn asks for it as if this were a class."""
+        name = listener.getsockname()
+        return Door(
+            listener,
+            spawn,
+            ssl_context,
+            addresses=Addresses(self.app.limits),
+            waiting=self._waiting,
+            make_room=self._make_room,
+            tally=self._tally,
+            serve=lambda client, address: self._serve(name, client, address),
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more connections, and end once the requests that are there are answered (SIGTERM)."""
         super().handle_exit(sig, frame)
-        for waiting, timeout in list(self._idle.items()):
-            gevent.kill(waiting, timeout)
+        self._waiting.end_all()
 
-    def handle_error(self, req: object, client: Any, addr: object, exc: BaseException) -> None:  # noqa: ARG002
-        """Answer a connection that gunicorn gives up; it closes it afterwards."""
-        if isinstance(exc, ssl.SSLError):  # there is no TLS to answer over
-            log.info("a TLS connection failed: %s", exc.reason)
-            return
-        instance, refusal = uuid.uuid4(), refuse(exc)
+    def _make_room(self) -> None:
+        """End a wait for a client, so that another may come: rather one that is in no request."""
+        (self._waiting or self._bodies).end_oldest()
+
+    def _serve(self, name: Address, client: ssl.SSLSocket, address: Address) -> None:
+        """Answer the requests of one connection, one after the other."""
+        parser = get_parser(self.cfg, client, address)
+        parser.unreader = unreader = Unreader(client)
+        wait_s = FIRST_REQUEST_S
+        try:
+            while True:
+                unreader.expect_header(True)
+                with self._waiting.up_to(wait_s if self.alive else _LAST_WAIT_S):
+                    request = next(parser)
+                unreader.expect_header(False)
+                if not self._answer(name, request, client, address):
+                    break
+                if not parser.finish_body(deadline=time.monotonic() + DRAIN_S, max_bytes=_DRAIN_BYTES):
+                    break
+                wait_s = self.cfg.keepalive
+            self._close(client)
+        except (StopIteration, NoMoreData, WaitedTooLong):  # the connection ends without a word
+            pass
+        except OSError:  # so does one that the client broke; ssl.SSLError is one
+            self._tally.count("broken connections", time.monotonic())
+        except Exception as error:  # noqa: BLE001 - it is answered, and logged if it is not the client's fault
+            self._give_up(client, error)
+
+    def _answer(self, name: Address, request: Any, client: ssl.SSLSocket, address: Address) -> bool:
+        """Answer one request; say whether the connection goes on."""
+        if self._busy >= MAX_REQUESTS:
+            return self._turn_away(request, client)
+        self._busy += 1
+        request.unreader.around = self._awaiting_body
+        try:
+            response, environ = wsgi.create(
+                request, client, address, name, self.cfg, response_class=_Response
+            )
+            response.sock = reply = _Reply()
+            if not self.alive:
+                response.force_close()
+            parts = self.wsgi(environ, response.start_response)
+            try:
+                for part in parts:
+                    response.write(part)
+                response.close()
+            finally:
+                if hasattr(parts, "close"):
+                    parts.close()
+        finally:
+            request.unreader.around = nullcontext
+            self._busy -= 1
+        goes_on = _send(client, bytes(reply)) and not response.should_close()
+        if goes_on and response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            with self._waiting.up_to(2 * PAUSE_S):
+                gevent.sleep(PAUSE_S)
+        return goes_on
+
+    @contextmanager
+    def _awaiting_body(self) -> Iterator[None]:
+        """Wait for more of a body: no work, and to be ended when others need the room.
+
+        That it does not come in time is for the application to say, which then still has an answer.
+        """
+        self._busy -= 1
+        try:
+            with self._bodies.up_to(2 * BODY_DEADLINE_S):
+                yield
+        finally:
+            self._busy += 1
+
+    def _turn_away(self, request: Any, client: ssl.SSLSocket) -> bool:
+        """Say that there are too many requests; to keep the connection costs less than its next handshake."""
+        instance = uuid.uuid4()
+        goes_on = self.alive and not request.should_close()
+        self._tally.count("requests", time.monotonic())
+        refusal = Refusal("overloaded", "too many requests are under way; try again", retry_after_s=1)
+        return _send(client, format_bare_reply(refusal, instance, goes_on=goes_on)) and goes_on
+
+    def _give_up(self, client: ssl.SSLSocket, error: Exception) -> None:
+        """Answer bytes that are no request, or a request that failed; the connection ends with that."""
+        instance, refusal = uuid.uuid4(), refuse(error)
         if refusal.slug == "internal":
-            log.error("request %s failed", instance, exc_info=exc)
+            log.error("request %s failed", instance, exc_info=error)
         else:
-            log.info("no HTTP request: %s", exc, extra={"request_id": str(instance)})
-        with contextlib.suppress(OSError):  # the client is gone
-            write_nonblock(client, format_bare_reply(refusal, instance))
+            log.info("no HTTP request: %.200r", error, extra={"request_id": str(instance)})
+        try:
+            _send(client, format_bare_reply(refusal, instance, goes_on=False))
+            self._close(client)
+        except (OSError, WaitedTooLong) as lost:
+            log.info("the client is gone: %s", lost)
+
+    def _close(self, client: ssl.SSLSocket) -> None:
+        """Close a connection so that the client can read its last reply: what it still sends is read."""
+        with self._waiting.up_to(_LINGER_S):
+            close_graceful(client, timeout=_LINGER_S)
+
+
+class _Reply(bytearray):
+    """Stands for the socket while a reply is put together, so that it leaves whole or not at all."""
+
+    sendall = bytearray.extend
+
+
+class _Response(wsgi.Response):  # type: ignore[misc, unused-ignore]
+    """A reply that does not say what software made it."""
+
+    def default_headers(self) -> list[str]:
+        """Return the lines that gunicorn adds, but for its name."""
+        return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+
+def _send(client: ssl.SSLSocket, reply: bytes) -> bool:
+    """Send a reply; say whether the client took it in time."""
+    deadline = gevent.Timeout(SEND_S)
+    try:
+        with deadline:
+            client.sendall(reply)
+    except gevent.Timeout as expired:
+        if expired is not deadline:
+            raise
+        log.info("a client did not take its reply within %.0f s", SEND_S)
+        return False
+    return True
 
 
 def refuse(error: BaseException) -> Refusal:

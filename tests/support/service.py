@@ -14,10 +14,10 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -257,19 +257,24 @@ class Service:
         certificates: list[dict[str, Any]] = reply.json["certificates"]
         return certificates
 
+    @property
+    def size(self) -> int:
+        """The entries that are on record now."""
+        client = AuthorityClient(self.data / "run" / "admin.sock")
+        size: int = client.call("status")["size"]
+        client.close()
+        return size
+
     def settled(self, path: str, as_: str) -> Any:
         """Get what covers everything that is on record now."""
-        client = AuthorityClient(self.data / "run" / "admin.sock")
-        size = client.call("status")["size"]
-        client.close()
         joiner = "&" if "?" in path else "?"
-        reply = self.http("GET", f"{path}{joiner}min_size={size}", as_=as_)
+        reply = self.http("GET", f"{path}{joiner}min_size={self.size}", as_=as_)
         assert reply.status == 200, reply.body
         return reply.json
 
 
-def make_service(scratch: Path, policy: str = POLICY, *more: object) -> Service:
-    """Make a data directory with `chancery init`."""
+def make_service(scratch: Path, policy: str = POLICY, *more: object, single_user: bool = True) -> Service:
+    """Make a data directory with `chancery init`; without ``single_user``, with its three system users."""
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "carol", "-f", scratch / "carol"], check=True
     )
@@ -277,11 +282,34 @@ def make_service(scratch: Path, policy: str = POLICY, *more: object) -> Service:
     (scratch / "policy.toml").write_text(policy.format(key=key))
     service = Service(data=scratch / "data", scratch=scratch, port=free_port(), health=free_port())
     service.order(
-        *("init", "--single-user", "--origin", "ca.example.org", "--policy", scratch / "policy.toml"),
+        *("init", "--origin", "ca.example.org", "--policy", scratch / "policy.toml"),
+        *(("--single-user",) if single_user else ()),
         *("--listen", f"127.0.0.1:{service.port}", "--health", f"127.0.0.1:{service.health}"),
         *more,
     )
     return service
+
+
+@contextmanager
+def another_web_tier(
+    service: Service, *, stderr: int | IO[bytes] = subprocess.PIPE, **environment: str
+) -> Iterator[tuple[Service, subprocess.Popen[bytes]]]:
+    """Run a second web tier beside the service's own, which its supervisor would start again.
+
+    Its log is in a pipe, which someone has to read, unless it is sent elsewhere.
+    """
+    other = replace(service, port=free_port(), health=free_port())
+    ports = {
+        "CHANCERY_SERVICE_LISTEN": f"127.0.0.1:{other.port}",
+        "CHANCERY_SERVICE_HEALTH": f"127.0.0.1:{other.health}",
+    }
+    command = [CHANCERY, "--data", str(service.data), "serve", "web"]
+    process = subprocess.Popen(command, env=os.environ | ports | environment, stderr=stderr)
+    try:
+        yield other, process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def make_disturbed_service(scratch: Path, **token: object) -> tuple[Service, Shim]:

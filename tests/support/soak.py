@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from appliance.ssh.keys import format_public_key_line
 from support.load import BODY, judge
+from support.memory import grown, processes, resident
 from support.service import HOST, Service, make_disturbed_service
 from support.shim import Shim
 from support.ssh_examples import public_key
 
 CLIENTS: Final = 10
 WARM_UP: Final = 0.25  # of the time; memory is measured from there on
-MEMORY_GROWTH: Final = 1.10
 # Turn, call and what a busy machine adds: whoever waits longer is stuck.
 PATIENCE_S: Final = 30.0
 _KEY: Final = format_public_key_line(public_key("ed25519", 6))
@@ -52,19 +52,19 @@ def soak(scratch: Path, *, seconds: float, seed: int, say: Callable[[str], None]
         service.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
         clients = Clients(service, report, seed)
         disturber = Disturber(shim, report, seed)
-        pids = _pids(service)
+        pids = processes(service)
         with clients, disturber:
             say(f"warming up for {WARM_UP * seconds:.0f} s, seed {seed}")
             time.sleep(WARM_UP * seconds)
-            before = {name: _resident(pid) for name, pid in pids.items()}
+            before = {name: resident(pid) for name, pid in pids.items()}
             end = time.monotonic() + (1 - WARM_UP) * seconds
             while (left := end - time.monotonic()) > 0:
                 time.sleep(min(left, 30))
                 say(f"{max(0, left):.0f} s left: {clients.describe()}")
         shim.calm()
         service.await_ready()
-        report.memory = {name: (before[name], _resident(pid)) for name, pid in pids.items()}
-        if _pids(service) != pids:
+        report.memory = {name: (before[name], resident(pid)) for name, pid in pids.items()}
+        if processes(service) != pids:
             report.problems.append("a process ended, and another took its place")
         status = json.loads(service.cli("status", "--json", check=False).stdout)
         for each in status["token"]["recoveries"]:
@@ -82,10 +82,7 @@ def soak(scratch: Path, *, seconds: float, seed: int, say: Callable[[str], None]
 
 
 def _judge(report: Report, shim: Shim) -> list[str]:
-    problems = []
-    for name, (before, after) in report.memory.items():
-        if after > MEMORY_GROWTH * before:
-            problems.append(f"{name} grew from {before} to {after} bytes, by {after / before - 1:.0%}")
+    problems = grown(report.memory)
     if report.slowest_s > PATIENCE_S:
         problems.append(f"a caller waited {report.slowest_s:.0f} s")
     if shim.finalized_in_flight:
@@ -257,21 +254,3 @@ class Disturber:
         self._shim.removed = 1
         self._stop.wait(self._random.uniform(0.2, 3))
         self._shim.removed = 0
-
-
-def _pids(service: Service) -> dict[str, int]:
-    """Return the processes by name; the web tier's main process comes first, then its workers."""
-    found = {
-        f"{part} {number}": pid
-        for part in ("authority", "index", "web")
-        for number, pid in enumerate(sorted(service.pids(part)))
-    }
-    assert len(found) >= 4, found
-    return found
-
-
-def _resident(pid: int) -> int:
-    """Return resident memory in bytes: VmRSS of proc(5)."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return 1024 * int(line.split()[1])

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
+import base64
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from appliance.ssh.keys import format_public_key_line
+from appliance.ssh.certificate import format_certificate_line
+from appliance.ssh.wire import encode_string
+from support.hostile import BODIES, KEY, KEYS
 from support.service import Reply, Service
-from support.ssh_examples import public_key
+from support.ssh_examples import issue, private_key
 
-KEY = format_public_key_line(public_key("ed25519", 1))
 USER = "/v1/certificates/user"
-CERTIFICATE = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29t"
-
-BODIES = {
-    "empty": b"",
-    "not JSON": b"{",
-    "two values": b"{} {}",
-    "an array": b"[]",
-    "a string": b'"{}"',
-    "null": b"null",
-    "not UTF-8": b'{"public_key": "\xff"}',
-    "UTF-16": '{"public_key": "x"}'.encode("utf-16"),
-    "a lone surrogate": b'{"public_key": "\\ud800"}',
-    "NaN": b'{"ttl": NaN}',
-    "Infinity": b'{"ttl": -Infinity}',
-    "a member twice": b'{"public_key": "a", "public_key": "b"}',
-    "a number of 5000 digits": b'{"ttl": ' + b"1" * 5000 + b"}",
-    "deep arrays": b"[" * 100_000,
-    "deep objects": b'{"a":' * 50_000,
-    "deep but whole": b'{"a":' + b"[" * 40 + b"]" * 40 + b"}",
-    "a control character": b'{"public_key": "a\nb"}',
-}
+BATCH = "/v1/certificates/batch"
+INSPECT = "/v1/certificates/inspect"
+CERTIFICATE = issue(private_key("ed25519"))
 FIELDS = [
     ({}, "public_key"),
     ({"public_key": KEY, "colour": "red"}, "colour"),
@@ -59,12 +43,6 @@ FIELDS = [
     ({"public_key": KEY, "on_behalf_of": "api:carol"}, "on_behalf_of"),
     ({"public_key": KEY, "start": "2027-01-01T00:00:00Z"}, "start"),
 ]
-UNACCEPTABLE = [
-    "ssh-dss AAAAB3NzaC1kc3M=",
-    format_public_key_line(public_key("rsa-2048", 1)).replace("ssh-rsa ", "ssh-rsa-cert-v01@openssh.com "),
-    CERTIFICATE,
-    "ssh-unknown AAAAC3NzaC1lZDI1NTE5",
-]
 
 
 def post(service: Service, raw: bytes, **headers: str) -> Reply:
@@ -86,11 +64,22 @@ def test_problem_names_the_field_that_is_wrong(service: Service, body: dict[str,
     assert field in reply.json["detail"]
 
 
-@pytest.mark.parametrize("line", UNACCEPTABLE)
-def test_key_of_a_kind_that_is_never_certified_is_unacceptable(service: Service, line: str) -> None:
-    reply = service.http("POST", USER, {"public_key": line}, as_="alice")
-    assert (reply.status, reply.slug) == (422, "unacceptable-key")
+@pytest.mark.parametrize("name", KEYS)
+def test_key_that_is_none_or_never_certified_is_refused_by_its_field(service: Service, name: str) -> None:
+    reply = service.http("POST", USER, {"public_key": KEYS[name]}, as_="alice")
+    assert (reply.status, reply.slug) in {(400, "malformed-request"), (422, "unacceptable-key")}
     assert reply.json["field"] == "public_key"
+
+
+@pytest.mark.parametrize("number", [2**53, -(2**64), 10**400], ids=["53 bits", "64 bits", "400 digits"])
+def test_integer_that_no_socket_carries_is_malformed_wherever_it_stands(
+    service: Service, number: int
+) -> None:
+    item = {"requests": [{"type": "user", "public_key": number}]}
+    order = {"operator": "carol", "policy": 2, "expires_s": 4_000_000_000, "signature": "AAAA"}
+    command = {"command": {"verb": "host.add", "name": number}, "orders": [order]}
+    assert service.http("POST", BATCH, item, as_="alice").slug == "malformed-request"
+    assert service.http("POST", "/v1/hosts", command, as_="carol").slug == "malformed-request"
 
 
 def test_body_over_the_limit_is_too_large(service: Service) -> None:
@@ -195,34 +184,69 @@ def test_order_that_nobody_signed_is_refused(service: Service) -> None:
     assert service.http("POST", "/v1/hosts", body, as_="carol").json["field"] == "command.verb"
 
 
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n",
-        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"\x16\x03\x01 no HTTP\r\n\r\n",
-        (
-            b"POST /v1/certificates/user HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-        ),
-        b"POST /v1/certificates/user HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-    ],
-    ids=["fields", "line", "version", "binary", "smuggling", "length"],
+MUTATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["change", "insert", "remove", "cut"]),
+        st.integers(0, 2_000),
+        st.sampled_from([b"\0", b"\xff", b"\xff\xff\xff\xff", b"\0\0\0\0", b"A", b"\x7f\xff\xff\xff"]),
+    ),
+    min_size=1,
+    max_size=4,
 )
-def test_bytes_that_are_no_http_are_refused_and_the_service_goes_on(
-    service: Service, request_bytes: bytes
+
+
+def mutate(blob: bytes, mutations: list[tuple[str, int, bytes]]) -> bytes:
+    for kind, place, value in mutations:
+        at = place % (len(blob) + 1)
+        match kind:
+            case "change":
+                blob = blob[:at] + value + blob[at + len(value) :]
+            case "insert":
+                blob = blob[:at] + value + blob[at:]
+            case "remove":
+                blob = blob[:at] + blob[at + len(value) :]
+            case "cut":
+                blob = blob[:at]
+    return blob
+
+
+def line_of(kind: str, blob: bytes) -> str:
+    return f"{kind} {base64.b64encode(blob).decode()}"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["user", "host", "batch", "inspect"]), MUTATIONS)
+def test_mutated_keys_and_certificates_are_answered_by_every_route_that_takes_them(
+    service: Service, route: str, mutations: list[tuple[str, int, bytes]]
 ) -> None:
-    context = ssl.create_default_context(cafile=str(service.data / "tls" / "server.pem"))
-    with (
-        socket.create_connection(("127.0.0.1", service.port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
-    ):
-        secured.sendall(request_bytes)
-        answer = secured.recv(4096)
-    assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 505"))
-    assert b"Traceback" not in answer
-    assert service.http("GET", "/v1/cas").status == 200
+    kind, text = KEY.split(" ")
+    key = line_of(kind, mutate(base64.b64decode(text), mutations))
+    kind, text = format_certificate_line(CERTIFICATE).split(" ")[:2]
+    shown = line_of(kind, mutate(base64.b64decode(text), mutations))
+    who, body = {
+        "user": ("alice", {"public_key": key, "logins": ["deploy"]}),
+        "host": ("erin", {"public_key": key, "host": "web-1.acme.example"}),
+        "batch": ("ci", {"requests": [{"type": "user", "public_key": key}, {"type": "host", "host": key}]}),
+        "inspect": ("ci", {"certificate": shown}),
+    }[route]
+    credential = service.credential(who, kind="service" if who == "ci" else "user")
+    reply = service.http("POST", f"/v1/certificates/{route}", body, credential=credential)
+    assert reply.status in {200, 201, 400, 422}, reply.body
+    outcomes = reply.json.get("outcomes", [])
+    assert not [each for each in outcomes if each.get("problem", {}).get("status", 0) >= 500]
+    if route == "inspect" and reply.status == 200:
+        assert not reply.json["on_record"]
+
+
+def test_certificate_with_far_too_many_principals_is_looked_over_and_not_on_record(service: Service) -> None:
+    principals = b"".join(encode_string(b"p%05d" % number) for number in range(3_000))
+    old = b"".join(encode_string(each.encode()) for each in CERTIFICATE.content.principals)
+    blob = CERTIFICATE.blob.replace(encode_string(old), encode_string(principals))
+    line = line_of(CERTIFICATE.content.subject_key.certificate_type, blob)
+    reply = service.http("POST", INSPECT, {"certificate": line}, as_="dave")
+    assert reply.status == 200, reply.body
+    assert (reply.json["on_record"], reply.json["signature"]) == (False, "bad")
+    assert len(reply.json["principals"]) == 3_000
 
 
 def test_nothing_of_all_this_was_an_internal_error(service: Service) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.client import HTTPResponse
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.ssh.keys import format_public_key_line
-from support.service import CHANCERY, Service, free_port
+from support.service import Service, another_web_tier
 from support.ssh_examples import public_key
 
 USER = "/v1/certificates/user"
@@ -81,32 +78,6 @@ def test_body_that_never_comes_to_its_end_is_given_up(service: Service) -> None:
         reply = HTTPResponse(connection)
         reply.begin()
         assert (reply.status, json.loads(reply.read())["field"]) == (400, "body")
-
-
-@pytest.mark.parametrize(
-    ("sent", "slug"),
-    [
-        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", "too-large"),
-        (b"GET / HTTP/1.1\r\nX: " + b"y" * 10_000 + b"\r\n\r\n", "too-large"),
-        (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", "too-large"),
-        (b"GET / HTTP/9.9\r\n\r\n", "malformed-request"),
-        (b"GET\r\n\r\n", "malformed-request"),
-        (b"GET / HTTP/1.1\r\nX\x00: y\r\n\r\n", "malformed-request"),
-        (b"GET / HTTP/1.1\r\nX: y\r\n folded\r\n\r\n", "malformed-request"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "malformed-request"),
-        (b"POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n", "malformed-request"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "malformed-request"),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "malformed-request"),
-    ],
-    ids=[
-        "fields", "field", "line", "version", "half a line", "NUL", "folding",
-        "two lengths", "signed length", "length and chunks", "coding",
-    ],
-)  # fmt: skip
-def test_bytes_that_are_no_request_are_answered_with_a_problem(
-    service: Service, sent: bytes, slug: str
-) -> None:
-    assert exchange(service, sent)[1]["type"] == f"/problems/{slug}"
 
 
 def test_plain_http_on_the_tls_port_is_closed(service: Service) -> None:
@@ -222,23 +193,6 @@ def test_log_has_a_line_for_each_request_and_nothing_that_was_in_it(service: Ser
     assert "POST /v1/certificates/user 400" in json.loads(line)["message"]
     for secret in ("hunter2", credential, credential.split(".")[2], "ssh-ed25519 "):
         assert secret not in service.log
-
-
-@contextmanager
-def another_web_tier(service: Service) -> Iterator[tuple[Service, subprocess.Popen[bytes]]]:
-    """Run a second web tier beside the service's own, which its supervisor would start again."""
-    other = replace(service, port=free_port(), health=free_port())
-    ports = {
-        "CHANCERY_SERVICE_LISTEN": f"127.0.0.1:{other.port}",
-        "CHANCERY_SERVICE_HEALTH": f"127.0.0.1:{other.health}",
-    }
-    command = [CHANCERY, "--data", str(service.data), "serve", "web"]
-    process = subprocess.Popen(command, env=os.environ | ports, stderr=subprocess.PIPE)
-    try:
-        yield other, process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_stop_waits_for_requests_and_not_for_idle_connections(service: Service) -> None:

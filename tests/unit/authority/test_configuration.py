@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.buckets import Rate
 from appliance.config import load_config
 from appliance.errors import ConfigError
 
@@ -35,6 +36,22 @@ def test_environment_stands_above_the_file(tmp_path: Path) -> None:
     assert (config.service.workers, config.token.label) == (7, "other")
 
 
+def test_limits_have_defaults_that_nobody_meets_by_accident(tmp_path: Path) -> None:
+    load(tmp_path, GOOD)
+    limits = load_config(tmp_path, {}).limits
+    assert limits.identity_rate == Rate(per_s=100, burst=10_000)
+    assert limits.exempt == ("127.0.0.0/8", "::1/128")
+
+
+def test_limits_can_be_lifted_and_lists_come_from_the_environment_too(tmp_path: Path) -> None:
+    load(tmp_path, GOOD)
+    lifted = {"CHANCERY_LIMITS_CERTIFICATES_PER_S": "0", "CHANCERY_LIMITS_EXEMPT": "10.0.0.0/8, ::1"}
+    limits = load_config(tmp_path, lifted).limits
+    assert limits.identity_rate is None
+    assert limits.exempt == ("10.0.0.0/8", "::1/128")
+    assert load_config(tmp_path, {"CHANCERY_LIMITS_EXEMPT": ""}).limits.exempt == ()
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "said"),
     [
@@ -46,6 +63,9 @@ def test_environment_stands_above_the_file(tmp_path: Path) -> None:
         (GOOD + "[service]\nlisten = '8443'", {}, "service.listen: got '8443', expected host:port"),
         (GOOD + "pin = '1234'", {}, "token.pin: got '1234', expected file:PATH"),
         (GOOD, {"CHANCERY_SERVICE_LISTEN": "nowhere"}, "service.listen"),
+        (GOOD + "[limits]\ncertificates_burst = 999", {}, "limits.certificates_burst"),
+        (GOOD + "[limits]\nexempt = ['10.0.0.1/8']", {}, "limits.exempt"),
+        (GOOD, {"CHANCERY_LIMITS_EXEMPT": "10.0.0.0/8, nobody"}, "limits.exempt"),
         (GOOD, {"CHANCERY_LISTEN": "x"}, "CHANCERY_LISTEN is no setting"),
         (GOOD, {"CHANCERY_SERVICE_COLOUR": "red"}, "service.colour: unknown key"),
     ],

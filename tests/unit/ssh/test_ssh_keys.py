@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from appliance.ssh.errors import SshFormatError, UnacceptableKey
@@ -151,6 +152,7 @@ def blob_of(*fields: bytes) -> bytes:
     return b"".join(map(encode_string, fields))
 
 
+ED25519_POINT = public_key("ed25519", 5).blob[-32:]
 POINT = bytes.fromhex("04") + bytes(64)
 # RFC 4492 §5.4's other form of the same point as in the key: sign bit and x only.
 COMPRESSED = bytes([2 + public_key("nistp256", 5).blob[-1] % 2]) + public_key("nistp256", 5).blob[-64:-32]
@@ -162,14 +164,17 @@ MODULUS = (1 << 3071) + 1
     [
         (blob_of(b"ssh-ed25519", bytes(31)), "Ed25519 public key at byte 15: got 31 bytes"),
         (blob_of(b"ssh-ed25519", bytes(33)), "Ed25519 public key at byte 15: got 33 bytes"),
-        (blob_of(b"ssh-ed25519", bytes(32)) + b"\0", "public key at byte 51: got 1 bytes after its end"),
+        (blob_of(b"ssh-ed25519", ED25519_POINT) + b"\0", "public key at byte 51: got 1 bytes after its end"),
         (blob_of(b"ecdsa-sha2-nistp256", b"nistp384", POINT), "curve at byte 23: expected nistp256"),
         (blob_of(b"ecdsa-sha2-nistp256", b"nistp256", POINT), "Q at byte 35: the point is not on nistp256"),
         (blob_of(b"ecdsa-sha2-nistp256", b"nistp256", b"\0"), "Q at byte 35: expected an uncompressed point"),
         (blob_of(b"ecdsa-sha2-nistp256", b"nistp256", COMPRESSED), "expected an uncompressed point"),
-        (blob_of(b"sk-ssh-ed25519@openssh.com", bytes(32), b""), "application at byte 66: expected"),
-        (blob_of(b"sk-ssh-ed25519@openssh.com", bytes(32), b"ssh:\0"), "application at byte 66: expected"),
-        (blob_of(b"sk-ssh-ed25519@openssh.com", bytes(32)), "application at byte 66: got 0 bytes"),
+        (blob_of(b"sk-ssh-ed25519@openssh.com", ED25519_POINT, b""), "application at byte 66: expected"),
+        (
+            blob_of(b"sk-ssh-ed25519@openssh.com", ED25519_POINT, b"ssh:\0"),
+            "application at byte 66: expected",
+        ),
+        (blob_of(b"sk-ssh-ed25519@openssh.com", ED25519_POINT), "application at byte 66: got 0 bytes"),
         (blob_of(b"ssh-rsa") + encode_mpint(1) + encode_mpint(MODULUS), "e at byte 11: expected an odd"),
         (blob_of(b"ssh-rsa") + encode_mpint(4) + encode_mpint(MODULUS), "e at byte 11: expected an odd"),
         (blob_of(b"ssh-rsa") + encode_mpint(-3) + encode_mpint(MODULUS), "e at byte 11: expected an odd"),
@@ -184,6 +189,37 @@ MODULUS = (1 << 3071) + 1
 def test_malformed_blob_is_refused_with_field_and_offset(blob: bytes, message: str) -> None:
     with pytest.raises(SshFormatError, match=message):
         parse_public_key_blob(blob)
+
+
+# RFC 8032's base point, and points of small order, here and with the other sign, in all their forms.
+BASE = "5866666666666666666666666666666666666666666666666666666666666666"
+SMALL_ORDER = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+]
+
+
+def test_signature_under_the_neutral_point_is_anyone_s_to_make() -> None:
+    neutral = Ed25519PublicKey.from_public_bytes(bytes.fromhex(SMALL_ORDER[1]))
+    neutral.verify(bytes.fromhex(BASE) + (1).to_bytes(32, "little"), b"any message at all")
+
+
+@pytest.mark.parametrize("sign", [0, 0x80])
+@pytest.mark.parametrize("point", SMALL_ORDER)
+def test_ed25519_key_that_hides_no_secret_is_unacceptable(point: str, sign: int) -> None:
+    raw = bytearray.fromhex(point)
+    raw[-1] |= sign
+    for blob in (
+        blob_of(b"ssh-ed25519", bytes(raw)),
+        blob_of(b"sk-ssh-ed25519@openssh.com", bytes(raw), b"ssh:"),
+    ):
+        with pytest.raises(UnacceptableKey, match="the point is of small order, or not in its one form"):
+            parse_public_key_blob(blob)
 
 
 @pytest.mark.parametrize("exponent", [3, 35, 65537, 2**64 - 1])

@@ -102,7 +102,7 @@ def test_authority_that_is_not_there_is_a_503_with_retry_after() -> None:
 )
 def test_bytes_that_never_became_a_request_get_a_whole_reply(error: Exception, slug: str) -> None:
     instance = uuid.UUID(int=1)
-    head, _, body = format_bare_reply(refuse(error), instance).partition(b"\r\n\r\n")
+    head, _, body = format_bare_reply(refuse(error), instance, goes_on=False).partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert lines[0].startswith(f"HTTP/1.1 {STATUSES[slug]} ")
     assert "Connection: close" in lines
