@@ -122,7 +122,7 @@ class CreateCredential(CommandBody):
     verb: Literal["credential.create"] = "credential.create"
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     subject: Annotated[str, AfterValidator(_check_subject)]
-    kind: Literal["user", "service"]
+    kind: Literal["user", "service", "host"]
     secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     expires_s: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
     uses: Annotated[int, Field(ge=1, le=2**31)] | None = None

@@ -39,7 +39,7 @@ def credential() -> None:
     )
 )
 @click.argument("subject")
-@click.option("--kind", type=click.Choice(["user", "service"]), default="service", show_default=True)
+@click.option("--kind", type=click.Choice(["user", "service", "host"]), default="service", show_default=True)
 @click.option("--expires", help="After this long, such as 30d; never without it.")
 @click.option("--uses", type=click.IntRange(1, 2**31), help="How often it may be used to issue.")
 @order_options

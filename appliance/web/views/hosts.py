@@ -6,7 +6,8 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.errors import Refusal, malformed
-from appliance.index.render import render_host
+from appliance.index.render import render_bundle, render_host
+from appliance.web.caching import keepable_facts
 from appliance.web.models import HostPath, OrderRequest, Sized
 from appliance.web.services import Services, require
 
@@ -36,6 +37,16 @@ def build(services: Services) -> APIBlueprint:
             if host is None:
                 raise Refusal("not-found", f"{path.name} is not registered")
             return jsonify(render_host(host) | {"ledger_size": snapshot.size})
+
+    @api.get("/<name>/sshd", summary="All that a host's sshd needs")
+    def sshd(path: HostPath, query: Sized) -> Response:
+        """Trusted CAs, principals, certificate and configuration, signed by the bundle key that hosts pin.
+
+        For the host itself and for operators of any role. docs/formats/bundle.md says how to check it.
+        """
+        services.await_size(query.min_size)
+        bundle = services.ask("host.sshd", name=path.name, min_size=query.min_size or 0)
+        return keepable_facts(render_bundle(path.name, bundle), scope="private", known_by=bundle["statement"])
 
     @api.post("", summary="Register a host, by order")
     def add(body: OrderRequest) -> tuple[Response, int]:
