@@ -15,6 +15,8 @@ from appliance.cli.console import (
     examples,
     json_option,
     note,
+    note_more,
+    page_options,
     pass_shell,
     plain_errors,
     show_fields,
@@ -24,7 +26,7 @@ from appliance.cli.console import (
 from appliance.clock import format_rfc3339, now_s
 from appliance.errors import ConfigError, Refusal
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
-from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, CertificateFilter, StateName
+from appliance.index.queries import CertificateFilter, StateName
 from appliance.index.render import render_certificate, render_release
 from appliance.requests import HostCertificateBody, RevocationBody, UserCertificateBody, check_body
 
@@ -131,8 +133,7 @@ def revoke(shell: Shell, serial: str, reason: str) -> None:
 @click.option("--fingerprint", help="Of this subject key: SHA256:…")
 @click.option("--type", "kind", type=click.Choice(["user", "host"]))
 @click.option("--state", type=click.Choice(["pending", "active", "expired", "revoked", "failed"]))
-@click.option("--limit", type=click.IntRange(1, MAX_PAGE), default=DEFAULT_PAGE, show_default=True)
-@click.option("--cursor", help="From an earlier page's end.")
+@page_options
 @json_option
 @pass_shell
 @plain_errors
@@ -179,8 +180,7 @@ def list_(
         for each in page.certificates
     ]
     show_table(["serial:", "state:", "asked by:", "principals", "until:"], rows, empty="no certificate")
-    if page.cursor is not None:
-        note(f"there are more: --cursor {page.cursor}")
+    note_more(page.cursor)
 
 
 @cert.command(epilog=examples("chancery cert show 281474976710673"))

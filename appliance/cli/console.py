@@ -23,7 +23,7 @@ from rich.table import Table
 from appliance.authority.client import AuthorityClient
 from appliance.config import Config, load_config
 from appliance.errors import ChanceryError, Refusal
-from appliance.index.queries import Index, Snapshot
+from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Index, Snapshot
 from audit.errors import LedgerError
 from hsm.errors import HsmError
 
@@ -68,6 +68,20 @@ class Shell:
 
 pass_shell = click.make_pass_decorator(Shell)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def page_options(command: Callable[P, None]) -> Callable[P, None]:
+    """Add the options that say which part of a list is wanted."""
+    limit = click.option(
+        "--limit", type=click.IntRange(1, MAX_PAGE), default=DEFAULT_PAGE, show_default=True, help="How many."
+    )
+    return limit(click.option("--cursor", help="From an earlier page's end.")(command))
+
+
+def note_more(cursor: str | None) -> None:
+    """Say that a list goes on."""
+    if cursor is not None:
+        note(f"there are more: --cursor {cursor}")
 
 
 def examples(*lines: str) -> str:

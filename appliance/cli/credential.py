@@ -12,6 +12,8 @@ from appliance.cli.console import (
     examples,
     json_option,
     note,
+    note_more,
+    page_options,
     pass_shell,
     plain_errors,
     show_json,
@@ -21,6 +23,7 @@ from appliance.cli.ordering import Ordering, give_order, order_options
 from appliance.clock import now_s
 from appliance.durations import parse_duration
 from appliance.identity.api import SECRET_BYTES, ApiCredential, format_credential, hash_secret
+from appliance.index.paging import list_credentials
 from appliance.index.render import render_credential
 from appliance.requests import CredentialRevocationBody, check_body
 
@@ -89,17 +92,18 @@ def revoke(shell: Shell, id_: str, reason: str) -> None:
 
 
 @credential.command("list", epilog=examples("chancery credential list", "chancery credential list --json"))
+@page_options
 @json_option
 @pass_shell
 @plain_errors
-def list_(shell: Shell, as_json: bool) -> None:
+def list_(shell: Shell, limit: int, cursor: str | None, as_json: bool) -> None:
     """List the credentials, newest first."""
     now = now_s()
     with shell.look() as snapshot:
-        credentials = [render_credential(each, now) for each in snapshot.credentials()]
-        size = snapshot.size
+        page = list_credentials(snapshot, cursor=cursor, limit=limit)
+    credentials = [render_credential(each, now) for each in page.records]
     if as_json:
-        show_json({"credentials": credentials, "ledger_size": size})
+        show_json({"credentials": credentials, "cursor": page.cursor, "ledger_size": page.size})
         return
     rows = [
         (
@@ -113,6 +117,7 @@ def list_(shell: Shell, as_json: bool) -> None:
     ]
     columns = ["id:", "identity:", "kind:", "state:", "expires:"]
     show_table(columns, rows, empty="there is no credential")
+    note_more(page.cursor)
 
 
 def _seconds(text: str) -> int:

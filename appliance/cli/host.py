@@ -9,12 +9,15 @@ from appliance.cli.console import (
     Shell,
     examples,
     json_option,
+    note_more,
+    page_options,
     pass_shell,
     plain_errors,
     show_json,
     show_table,
 )
 from appliance.cli.ordering import Ordering, give_order, order_options
+from appliance.index.paging import list_hosts
 from appliance.index.render import render_host
 from appliance.requests import check_body
 
@@ -68,22 +71,24 @@ def remove(shell: Shell, name: str, ordering: Ordering) -> None:
 
 
 @host.command("list", epilog=examples("chancery host list", "chancery host list --json"))
+@page_options
 @json_option
 @pass_shell
 @plain_errors
-def list_(shell: Shell, as_json: bool) -> None:
-    """List the registered hosts."""
+def list_(shell: Shell, limit: int, cursor: str | None, as_json: bool) -> None:
+    """List the registered hosts, by name."""
     with shell.look() as snapshot:
-        hosts = snapshot.hosts()
-        size = snapshot.size
+        page = list_hosts(snapshot, cursor=cursor, limit=limit)
     if as_json:
-        show_json({"hosts": [render_host(each) for each in hosts], "ledger_size": size})
+        hosts = [render_host(each) for each in page.records]
+        show_json({"hosts": hosts, "cursor": page.cursor, "ledger_size": page.size})
         return
     rows = [
         (each.name, each.customer, " ".join(f"{name}={value}" for name, value in each.labels.items()))
-        for each in hosts
+        for each in page.records
     ]
     show_table(["host:", "customer:", "labels"], rows, empty="no host is registered")
+    note_more(page.cursor)
 
 
 def _parse_labels(labels: tuple[str, ...]) -> dict[str, str]:

@@ -90,7 +90,7 @@ def format_bare_reply(refusal: Refusal, instance: UUID) -> bytes:
     status = HTTPStatus(PROBLEMS[refusal.slug].status)
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nCache-Control: no-store\r\n"
-        f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\nX-Request-Id: {instance}\r\n\r\n"
     )
     return head.encode("ascii") + body
 

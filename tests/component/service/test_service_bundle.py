@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.service import HOST, Service
 from support.sshd import make_host_key, running_sshd
 
 PATH = f"/v1/hosts/{HOST}/sshd"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "formats" / "bundle.md"
 DB = "db-1.acme.example"
 
 
@@ -105,6 +107,20 @@ def test_ssh_keygen_verifies_the_statement_and_refuses_a_changed_byte(
     assert int(size) == bundle["ledger_size"]
     assert abs(int(generated) - time.time()) < 3_600
     assert int(fresh_until) - int(generated) == 6 * 3_600
+
+
+def test_check_of_the_document_is_what_a_reader_can_run(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_bytes(service.http("GET", PATH, as_="dave").body)
+    script = DOCUMENT.read_text().split("```sh\n")[1].split("```")[0]
+    environment = {"BUNDLE_KEY": json.loads(service.entry(0))["data"]["bundle_key"], "HOST": HOST}
+
+    def run(**changed: str) -> int:
+        return subprocess.run(
+            ["sh", "-euc", script], cwd=tmp_path, env={**os.environ, **environment, **changed}, check=False
+        ).returncode
+
+    assert run() == 0
+    assert run(HOST=DB) != 0
 
 
 def test_host_reads_its_own_bundle_and_no_other(service: Service) -> None:
