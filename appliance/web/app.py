@@ -26,7 +26,7 @@ from appliance.web.description import (
 from appliance.web.issuing import ISSUING
 from appliance.web.jsonbody import StrictRequest
 from appliance.web.metrics import Metrics
-from appliance.web.page import describe_limits, describe_operations, list_members
+from appliance.web.page import describe_limits, describe_operations, list_members, list_sent, mark_code
 from appliance.web.problems import PROBLEMS, handle_problems, render_problem
 from appliance.web.replies import Problem
 from appliance.web.services import Services
@@ -153,6 +153,8 @@ def _add_documents(app: OpenAPI) -> None:
             problems=PROBLEMS,
             limits=describe_limits,
             members=list_members,
+            sent=list_sent(api),
+            mark_code=mark_code,
         )
 
     @app.route("/v1/openapi.json", endpoint="openapi")

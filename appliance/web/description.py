@@ -36,6 +36,7 @@ _ANY_ROUTE: Final = ("malformed-request", "too-large", "internal", "ledger-unava
 _NOT_ANONYMOUS: Final = ("unauthenticated", "rate-limited", "overloaded")
 _WITH_BODY: Final = ("unsupported-media-type",)
 
+_PREFERRED: Final = "Preference-Applied"
 _HEADERS: Final[dict[str, Any]] = {
     "X-Request-Id": {
         "description": "The request, as the log names it.",
@@ -50,7 +51,7 @@ _HEADERS: Final[dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Cache-Control": {"required": True, "schema": {"type": "string"}},
-    "Preference-Applied": {
+    _PREFERRED: {
         "description": "With Prefer: wait=N, how long the reply was ready to wait for proofs.",
         "schema": {"type": "string", "pattern": "^wait=[0-9]{1,2}$"},
     },
@@ -121,12 +122,12 @@ def _complete(operation: dict[str, Any], endpoint: str, *, public: bool, repeata
         operation["security"] = []
     responses = operation["responses"] = _describe_responses(operation, public=public)
     names = ["IfNoneMatch"] if "304" in responses else []
-    names += ["IdempotencyKey", "Prefer"] if repeatable else []
+    names += ["IdempotencyKey"] if repeatable else []
+    if repeatable and "201" in responses:  # a batch, which is a 200, does not wait
+        names.append("Prefer")
+        responses["201"]["headers"][_PREFERRED] = _refer("headers", _PREFERRED)
     if names:
         operation.setdefault("parameters", []).extend(_refer("parameters", name) for name in names)
-    if repeatable and "201" in responses:  # a batch does not wait
-        preferred = "Preference-Applied"
-        responses["201"]["headers"][preferred] = _refer("headers", preferred)
 
 
 def query_parameters(app: OpenAPI) -> dict[str, frozenset[str]]:

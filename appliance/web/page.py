@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from markupsafe import Markup, escape
+
+_CODE: Final = re.compile(r"``?([^`]+)``?")
 # What a schema says of a value beside its type, in words for the page.
 _LIMITS: Final = (
     ("minimum", "at least {}"),
@@ -25,6 +29,24 @@ def describe_operations(api: Mapping[str, Any]) -> list[dict[str, Any]]:
             described = _describe(api, operation) | {"method": method.upper(), "path": path}
             tags[operation["tags"][0]]["operations"].append(described)
     return list(tags.values())
+
+
+def list_sent(api: Mapping[str, Any]) -> frozenset[str]:
+    """Return the schemas of which requests are made; all others are of answers only."""
+    schemas = api["components"]["schemas"]
+    operations = [each for methods in api["paths"].values() for each in methods.values()]
+    found: set[str] = set()
+    waiting = [name for each in operations for name in _references(each.get("requestBody"))]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            waiting += _references(schemas[name])
+    return frozenset(found)
+
+
+def mark_code(text: str) -> Markup:
+    """Return a text as HTML, with what is between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def describe_limits(schema: Mapping[str, Any]) -> list[str]:
@@ -84,6 +106,17 @@ def _resolve(api: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]
         for step in value["$ref"].removeprefix("#/").split("/"):
             found = found[step]
     return dict(found)
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Yield the names of the schemas that a part of the description refers to."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _references(each)
+    elif isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"].rsplit("/", 1)[1]
+        yield from _references(list(value.values()))
 
 
 def _number(value: Any) -> Any:

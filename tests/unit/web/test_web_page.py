@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from appliance.web.page import describe_limits, list_members
+from appliance.web.page import describe_limits, list_members, list_sent, mark_code
 from support.web import make_app
 
 _VOID = {"meta", "link", "br"}
@@ -83,6 +83,16 @@ def test_page_shows_parameters_answers_and_problems_of_each_operation(text: str,
             assert all(f'href="/problems/{slug}"' in section for slug in operation["x-problems"])
             good = [status for status in operation["responses"] if status < "400"]
             assert all(f"<code>{status}</code>" in section for status in good)
+
+
+def test_backticks_become_code_and_nothing_else_becomes_html() -> None:
+    assert mark_code("`a` & ``b``: <b>") == "<code>a</code> &amp; <code>b</code>: &lt;b&gt;"
+
+
+def test_schemas_of_requests_are_told_from_those_of_answers(api: dict[str, Any]) -> None:
+    sent = list_sent(api)
+    assert {"AddHostOrder", "AddHost", "LabelBody", "OrderBody", "UserCertificateBody"} <= sent
+    assert not {"Problem", "HostPage", "HostShown", "CarriedOut"} & sent
 
 
 def test_limits_of_a_value_are_told_in_words() -> None:
