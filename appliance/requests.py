@@ -11,14 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from appliance.durations import parse_duration
 from appliance.errors import malformed
 from appliance.networks import MAX_NETWORKS, parse_networks
-from appliance.policy.document import MAX_TTL_S, PERMITS
-from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
+from appliance.policy.document import PERMITS
+from appliance.policy.fields import (
+    KEY_FORMAT,
+    CustomerField,
+    HostGroupField,
+    HostNameField,
+    LoginField,
+    NameField,
+    NetworksField,
+    PermitField,
+    TtlField,
+)
 from appliance.ssh.keys import PublicKey, format_public_key_line, parse_public_key_line
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -27,32 +37,15 @@ MAX_NAMES: Final = 256
 MAX_KEY_LINE: Final = 12_288
 
 
-def _check_permit(name: str) -> str:
-    if name not in PERMITS:
-        raise ValueError(f"got {name[:40]!r}, expected one of {', '.join(PERMITS)}")
-    return name
-
-
-def _check_ttl(text: str) -> str:
-    seconds = parse_duration(text)
-    if seconds > MAX_TTL_S:
-        raise ValueError(f"got {text}, expected at most {MAX_TTL_S // 86_400}d")
-    return text
-
-
-def _check_networks(blocks: list[str]) -> list[str]:
-    return list(parse_networks(blocks))
-
-
 _Key = Annotated[
     str,
     Field(
         max_length=MAX_KEY_LINE,
         description="the public key to certify, as in an id_….pub file",
-        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI… alice@laptop"],
+        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJacmuRzWoMr/iyiJkPXJamPrJgj0yYK1zXyHneiTbzR alice"],
+        json_schema_extra={"format": KEY_FORMAT},
     ),
 ]
-_Ttl = Annotated[str, AfterValidator(_check_ttl), Field(max_length=12, examples=["8h"])]
 
 
 class _Body(BaseModel):
@@ -71,40 +64,50 @@ class UserCertificateBody(_Body):
 
     public_key: _Key
     hosts: Annotated[
-        list[Annotated[str, AfterValidator(check_host_name)]] | None,
+        list[HostNameField] | None,
         Field(default=None, min_length=1, max_length=MAX_NAMES, description="registered hosts to log in to"),
     ]
     host_groups: Annotated[
-        list[Annotated[str, AfterValidator(check_host_group)]] | None,
-        Field(default=None, min_length=1, max_length=MAX_NAMES),
+        list[HostGroupField] | None,
+        Field(default=None, min_length=1, max_length=MAX_NAMES, description="host groups to log in to"),
     ]
     logins: Annotated[
-        list[Annotated[str, AfterValidator(check_login)]] | None,
+        list[LoginField] | None,
         Field(default=None, min_length=1, max_length=MAX_NAMES, description="accounts to log in as"),
     ]
-    customer: Annotated[str, AfterValidator(check_customer)] | None = None
+    customer: Annotated[
+        CustomerField | None, Field(default=None, description="only what belongs to this customer")
+    ]
     grant: Annotated[
-        Annotated[str, AfterValidator(check_name)] | None,
+        NameField | None,
         Field(default=None, description="the grant to rest on"),
     ]
-    ttl: Annotated[_Ttl | None, Field(default=None, description="at most what the grant gives")]
+    ttl: Annotated[TtlField | None, Field(default=None, description="at most what the grant gives")]
     source: Annotated[
-        Annotated[list[str], AfterValidator(_check_networks)] | None,
-        Field(default=None, min_length=1, max_length=MAX_NETWORKS, description="CIDR blocks to be used from"),
+        NetworksField | None,
+        Field(
+            default=None,
+            min_length=1,
+            max_length=MAX_NETWORKS,
+            description="CIDR blocks to be used from",
+            examples=[["10.8.0.0/16"]],
+        ),
     ]
     permit: Annotated[
-        list[Annotated[str, AfterValidator(_check_permit)]] | None,
+        list[PermitField] | None,
         Field(default=None, max_length=len(PERMITS), description="extensions; absent is all of the grant's"),
     ]
-    reason: Annotated[str | None, Field(default=None, min_length=1, max_length=500)]
+    reason: Annotated[
+        str | None, Field(default=None, min_length=1, max_length=500, description="why, for the record")
+    ]
 
 
 class HostCertificateBody(_Body):
     """Ask for the certificate of a registered host's key."""
 
     public_key: _Key
-    host: Annotated[str, AfterValidator(check_host_name)]
-    ttl: _Ttl | None = None
+    host: Annotated[HostNameField, Field(description="its registered name")]
+    ttl: Annotated[TtlField | None, Field(default=None, description="30d at most, and without it")]
 
 
 _Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["laptop lost"])]

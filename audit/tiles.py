@@ -11,6 +11,7 @@ complete never changes; of what is not, the partial tiles of the last two checkp
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -28,6 +29,9 @@ from audit.stores.store import Reader
 WIDTH: Final = 256
 LEVEL_BITS: Final = 8
 ENTRIES: Final = "entries"
+_PATH: Final = re.compile(
+    r"tile/(?P<level>entries|[0-9]{1,2})/(?P<index>(x[0-9]{3}/)*[0-9]{3})(\.p/(?P<width>[0-9]{1,3}))?"
+)
 _LENGTH: Final = struct.Struct(">H")
 _CACHED: Final = 4_096  # full tiles, 8 KiB each
 _ATTEMPTS: Final = 3
@@ -40,6 +44,22 @@ def format_tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
         groups.insert(0, f"x{index % 1000:03d}")
     path = f"tile/{level}/{'/'.join(groups)}"
     return path if width == WIDTH else f"{path}.p/{width}"
+
+
+def parse_tile_path(path: str) -> tuple[int | str, int, int]:
+    """Parse a tile's path into level, index and width: the inverse of :func:`format_tile_path`.
+
+    Raises:
+        TilesDamaged: no tile has this path.
+    """
+    found = _PATH.fullmatch(path)
+    if found is not None:
+        level = ENTRIES if found["level"] == ENTRIES else int(found["level"])
+        index = int(found["index"].replace("x", "").replace("/", ""))
+        width = int(found["width"] or WIDTH)
+        if 0 < width <= WIDTH and format_tile_path(level, index, width) == path:
+            return level, index, width
+    raise TilesDamaged(f"{path[:80]}: no tile has this path")
 
 
 class TileWriter:
@@ -225,10 +245,15 @@ class TileReader:
     def read_tile(self, path: str) -> bytes:
         """Return a tile's bytes by its path, for whoever mirrors the export.
 
+        A part that is no longer kept as a file is cut from a wider one: the bytes are the same.
+
         Raises:
             TilesDamaged: there is none.
         """
-        return self._read(path)
+        level, index, width = parse_tile_path(path)
+        if isinstance(level, int):
+            return self.row(level, index, width)
+        return _join(_split(self._widest(level, index, width), width))
 
     def _widest(self, level: int | str, index: int, width: int) -> bytes:
         full = format_tile_path(level, index)

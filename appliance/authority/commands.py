@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from appliance.identity.identity import is_subject
+from appliance.identity.identity import MAX_SUBJECT, is_subject
 from appliance.policy.document import PolicyFile
-from appliance.policy.names import check_customer, check_host_name, check_name
+from appliance.policy.fields import READ_WHOLE, CustomerField, HostNameField, NameField
 
 MAX_LABELS = 64
 
@@ -23,6 +24,9 @@ def _check_sorted(names: list[str]) -> list[str]:
     if names != sorted(set(names)):
         raise ValueError("expected each once, sorted")
     return names
+
+
+_SUBJECT: Final[JsonDict] = {"minLength": 1, "maxLength": MAX_SUBJECT, "format": "subject"}
 
 
 def _check_subject(text: str) -> str:
@@ -36,7 +40,7 @@ class LabelBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    name: Annotated[str, AfterValidator(check_name)]
+    name: NameField
     value: Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -86,10 +90,10 @@ class CreateCa(CommandBody):
     """``ca.create``: make a key in the token; as ``signing`` if nothing has to learn to trust it first."""
 
     verb: Literal["ca.create"] = "ca.create"
-    name: Annotated[str, AfterValidator(check_name)]
+    name: NameField
     type: Literal["user", "host"]
     algorithm: Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-3072", "rsa-4096"]
-    customer: Annotated[str, AfterValidator(check_customer)] | None = None
+    customer: CustomerField | None = None
     phase: Literal["created", "signing"]
 
     PHASES: ClassVar = {"created": ("created",), "signing": ("created", "trusted", "signing")}
@@ -99,10 +103,10 @@ class AddHost(CommandBody):
     """``host.add``: register a host, or register it anew with other names and labels."""
 
     verb: Literal["host.add"] = "host.add"
-    name: Annotated[str, AfterValidator(check_host_name)]
-    customer: Annotated[str, AfterValidator(check_customer)]
+    name: HostNameField
+    customer: CustomerField
     names: Annotated[
-        list[Annotated[str, AfterValidator(check_host_name)]],
+        list[HostNameField],
         AfterValidator(_check_sorted),
         Field(min_length=1, max_length=256),
     ]
@@ -113,7 +117,7 @@ class RemoveHost(CommandBody):
     """``host.remove``: no more certificates for the host, and no host group that it is in."""
 
     verb: Literal["host.remove"] = "host.remove"
-    name: Annotated[str, AfterValidator(check_host_name)]
+    name: HostNameField
 
 
 class CreateCredential(CommandBody):
@@ -121,8 +125,12 @@ class CreateCredential(CommandBody):
 
     verb: Literal["credential.create"] = "credential.create"
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    subject: Annotated[str, AfterValidator(_check_subject)]
-    kind: Literal["user", "service"]
+    subject: Annotated[
+        str,
+        AfterValidator(_check_subject),
+        Field(description="printable, as after the `api:` of its identity", json_schema_extra=_SUBJECT),
+    ]
+    kind: Literal["user", "service", "host"]
     secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    expires_s: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
-    uses: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    expires_s: Annotated[int, Field(ge=0, le=2**53 - 1), READ_WHOLE] | None = None
+    uses: Annotated[int, Field(ge=1, le=2**31), READ_WHOLE] | None = None

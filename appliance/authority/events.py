@@ -195,7 +195,7 @@ class CredentialCreated(Ordered):
 
     id: str
     subject: str
-    kind: Literal["user", "service"]
+    kind: Literal["user", "service", "host"]
     secret_sha256: str
     expires_s: NotRequired[int]
     uses: NotRequired[int]

@@ -25,6 +25,7 @@ from appliance.authority.administration import (
 )
 from appliance.authority.admission import Admission
 from appliance.authority.batches import MAX_BATCHES, Batch
+from appliance.authority.bundle import HostView, view_host
 from appliance.authority.ceremony import Ceremony
 from appliance.authority.commands import (
     AddHost,
@@ -97,6 +98,7 @@ class Parts:
     now_ms: Callable[[], int]
     status: Callable[[State, At], dict[str, Any]]
     probe: Callable[[Reply], None]
+    bundle: Callable[[HostView, int, Reply], None]
     admission: Admission
     rates: Rates
     readers: Collection[int] = ()
@@ -116,6 +118,7 @@ class Operations:
             "certificate.revoke": self._revoke_certificate,
             "credential.revoke": self._revoke_credential,
             "order": self._order,
+            "host.sshd": self._host_sshd,
             "context": self._context,
             "entries": self._entries,
             "status": lambda _peer, _args, reply: parts.writer.submit(ReadState(parts.status, reply)),
@@ -208,6 +211,26 @@ class Operations:
             self._parts.ceremony.create_ca(command, orders, answer)
         else:
             self._parts.writer.submit(_build(command, args.get("files"), orders, answer))
+
+    def _host_sshd(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Give all that a host's sshd needs, signed with the bundle key."""
+        identity, name, min_size = self._identity(peer, args), args.get("name"), args.get("min_size", 0)
+        if not isinstance(name, str) or type(min_size) is not int:
+            raise malformed("name", "expected the name of a host, and a size of the ledger")
+
+        def read(state: State, at: At) -> HostView:
+            return view_host(state, identity, name, at.time_s)
+
+        def answer(found: object) -> None:
+            if not isinstance(found, HostView):
+                reply(found)
+                return
+            try:
+                self._parts.bundle(found, min(min_size, found.size), reply)
+            except Refusal as refusal:
+                reply(refusal)
+
+        self._parts.writer.submit(ReadState(read, answer))
 
     def _context(self, _peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
         """Tell what an order has to name: the log and the policy in force. None of it is secret."""

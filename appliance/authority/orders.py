@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from appliance.authority.events import OrderData
 from appliance.errors import Refusal
 from appliance.policy.document import Operator, Policy
+from appliance.policy.fields import READ_WHOLE
 from appliance.policy.roles import ORDER_ROLES, may_order
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.sshsig import verify_sshsig
@@ -36,8 +37,10 @@ class OrderBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     operator: Annotated[str, Field(min_length=1, max_length=63)]
-    policy: Annotated[int, Field(ge=0, le=2**53 - 1, description="seq of the policy it was given under")]
-    expires_s: Annotated[int, Field(ge=0, le=2**53 - 1, description="Unix seconds")]
+    policy: Annotated[
+        int, Field(ge=0, le=2**53 - 1, description="seq of the policy it was given under"), READ_WHOLE
+    ]
+    expires_s: Annotated[int, Field(ge=0, le=2**53 - 1, description="Unix seconds"), READ_WHOLE]
     signature: Annotated[str, Field(max_length=16_384, description="base64 of the SSHSIG blob")]
 
     def to_data(self) -> OrderData:

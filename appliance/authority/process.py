@@ -22,6 +22,7 @@ from importlib.metadata import version
 from typing import Final
 
 from appliance.authority.admission import Admission
+from appliance.authority.bundling import Bundler
 from appliance.authority.ceremony import Ceremony
 from appliance.authority.denials import INTERVAL_MS, Denials, RecordDenials
 from appliance.authority.issuance import Cycle
@@ -143,6 +144,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     replayer = Replayer(SqliteReader(config.ledger))
     admission = Admission(pool.snapshot, pool.limits)
     probe = Probe(pool, keys.probe, writer, origin=origin, now_ms=now_ms)
+    bundler = Bundler(pool, keys.bundle, SqliteReader(config.ledger))
     denials = Denials()
     status = Status(
         pool=pool,
@@ -169,6 +171,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
             now_ms=now_ms,
             status=status.read,
             probe=probe.ask,
+            bundle=bundler.submit,
             admission=admission,
             rates=Rates(config.limits.identity_rate, clock_s=time.monotonic),
             readers=reading_uids(config.users),
@@ -179,7 +182,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
         Server(config.authority_socket, operations, uids=uids, local=False),
         Server(config.admin_socket, operations, uids={0, os.geteuid()}, local=True),
     )
-    for part in (writer, replayer, probe, checkpointer, *servers):
+    for part in (writer, replayer, probe, bundler, checkpointer, *servers):
         part.start()
     return Authority(writer=writer, pool=pool, checkpointer=checkpointer, denials=denials, servers=servers)
 

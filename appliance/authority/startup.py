@@ -54,6 +54,7 @@ class Keys:
     """The pool's keys by purpose; those of the CAs by fingerprint."""
 
     ledger: NotePrivateKey
+    bundle: PrivateKey
     probe: PrivateKey
     cas: dict[str, PrivateKey]
 
@@ -168,6 +169,7 @@ def find_keys(state: State, pool: Pool) -> Keys:
     }
     return Keys(
         ledger=_as_note_key(keys[fingerprint(_ledger_key(state))]),
+        bundle=keys[fingerprint(parse_line(state.bundle_key))],
         probe=keys[fingerprint(parse_line(state.probe_key))],
         cas={print_: key for print_, key in keys.items() if print_ in _ca_fingerprints(state)},
     )

@@ -74,7 +74,7 @@ class Credential:
 
     id: str
     subject: str
-    kind: Literal["user", "service"]
+    kind: Literal["user", "service", "host"]
     secret_sha256: str
     expires_s: int | None
     uses_left: int | None
@@ -89,7 +89,8 @@ RetryName = tuple[str, str]
 class IssuedCertificate:
     """What is kept of a certificate until a day after its expiry. ``outcome`` None: still with the token.
 
-    ``outcome_seq`` is the outcome's entry, ``retry`` what a repeated request would be known by.
+    ``outcome_seq`` is the outcome's entry, ``retry`` what a repeated request would be known by, ``host`` the
+    registered host whose certificate it is.
     """
 
     seq: int
@@ -99,6 +100,7 @@ class IssuedCertificate:
     outcome_seq: int = 0
     revoked: bool = False
     retry: RetryName | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ class State:
     open_intents: set[int] = field(default_factory=set)
     spent_orders: set[bytes] = field(default_factory=set)
     retryable: dict[RetryName, Retryable] = field(default_factory=dict)
+    host_certificates: dict[str, list[int]] = field(default_factory=dict)
     _files: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _expiries: list[tuple[int, int]] = field(default_factory=list)
     _order_ends: list[tuple[int, bytes]] = field(default_factory=list)
@@ -145,6 +148,12 @@ class State:
         if serial >> 48 != self.log_number:
             return None
         return self.certificates.get(serial & (1 << 48) - 1)
+
+    def newest_host_certificate(self, host: str, now_s: int) -> IssuedCertificate | None:
+        """Return the certificate of a host that was issued last, is not revoked and has not expired."""
+        known = (self.certificates[seq] for seq in reversed(self.host_certificates.get(host, ())))
+        valid = (each for each in known if each.outcome == "issued" and each.valid_before > now_s)
+        return next((each for each in valid if not each.revoked), None)
 
     def pending_text(self, file: Mapping[str, Any]) -> str:
         """Return the text of a file whose parts are on record and which is about to be applied."""
@@ -169,7 +178,11 @@ class State:
             self._spend(entry.data)
         self._forget(entry.time_ms // 1000)
 
-    def _forget_retry(self, certificate: IssuedCertificate) -> None:
+    def _forget_certificate(self, certificate: IssuedCertificate) -> None:
+        if (host := certificate.host) is not None:
+            self.host_certificates[host].remove(certificate.seq)
+            if not self.host_certificates[host]:
+                del self.host_certificates[host]
         name = certificate.retry
         if name is not None and certificate.seq in self.retryable.get(name, _NOTHING).intents:
             del self.retryable[name]
@@ -187,7 +200,7 @@ class State:
             _, seq = heapq.heappop(self._expiries)
             # An intent without an outcome stays until it has one, however long the token takes.
             if seq not in self.open_intents:
-                self._forget_retry(self.certificates.pop(seq))
+                self._forget_certificate(self.certificates.pop(seq))
             else:
                 heapq.heappush(self._expiries, (now_s, seq))
         while self._order_ends and self._order_ends[0][0] < now_s:
@@ -218,8 +231,12 @@ def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
         identity = data["identity"]
         retry = (f"{identity['provider']}:{identity['subject']}", idempotency["key"])
         _remember_retry(state, entry.seq, retry, idempotency["request"])
+    host: str | None = None
+    if "host" in data:
+        host = sys.intern(data["request"]["host"])
+        state.host_certificates.setdefault(host, []).append(entry.seq)
     state.certificates[entry.seq] = IssuedCertificate(
-        seq=entry.seq, ca_key=sys.intern(data["ca_key"]), valid_before=valid_before, retry=retry
+        seq=entry.seq, ca_key=sys.intern(data["ca_key"]), valid_before=valid_before, retry=retry, host=host
     )
     state.open_intents.add(entry.seq)
     heapq.heappush(state._expiries, (valid_before, entry.seq))

@@ -15,16 +15,19 @@ from appliance.cli.console import (
     examples,
     json_option,
     note,
+    note_more,
+    page_options,
     pass_shell,
     plain_errors,
     show_fields,
     show_json,
+    show_revoked,
     show_table,
 )
 from appliance.clock import format_rfc3339, now_s
 from appliance.errors import ConfigError, Refusal
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
-from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, CertificateFilter, StateName
+from appliance.index.queries import CertificateFilter, StateName
 from appliance.index.render import render_certificate, render_release
 from appliance.requests import HostCertificateBody, RevocationBody, UserCertificateBody, check_body
 
@@ -106,14 +109,15 @@ def sign(
 
 @cert.command(epilog=examples('chancery cert revoke 281474976710673 --reason "laptop lost"'))
 @click.argument("serial")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why, for the record.")
+@json_option
 @pass_shell
 @plain_errors
-def revoke(shell: Shell, serial: str, reason: str) -> None:
+def revoke(shell: Shell, serial: str, reason: str, as_json: bool) -> None:
     """Revoke the certificate SERIAL. Sessions already open are not ended by it."""
     body = check_body(RevocationBody, {"serial": serial, "reason": reason})
     done = shell.ask("certificate.revoke", body=body.model_dump())
-    note(f"on record as entry {done['seq']}" if "seq" in done else "it had been revoked before")
+    show_revoked({"serial": serial}, done, as_json=as_json)
 
 
 @cert.command(
@@ -129,10 +133,13 @@ def revoke(shell: Shell, serial: str, reason: str) -> None:
 @click.option("--customer", help="By this customer's CAs.")
 @click.option("--key-id", help="With this key id.")
 @click.option("--fingerprint", help="Of this subject key: SHA256:…")
-@click.option("--type", "kind", type=click.Choice(["user", "host"]))
-@click.option("--state", type=click.Choice(["pending", "active", "expired", "revoked", "failed"]))
-@click.option("--limit", type=click.IntRange(1, MAX_PAGE), default=DEFAULT_PAGE, show_default=True)
-@click.option("--cursor", help="From an earlier page's end.")
+@click.option("--type", "kind", type=click.Choice(["user", "host"]), help="Of this type.")
+@click.option(
+    "--state",
+    type=click.Choice(["pending", "active", "expired", "revoked", "failed"]),
+    help="That are good for this now.",
+)
+@page_options
 @json_option
 @pass_shell
 @plain_errors
@@ -179,8 +186,7 @@ def list_(
         for each in page.certificates
     ]
     show_table(["serial:", "state:", "asked by:", "principals", "until:"], rows, empty="no certificate")
-    if page.cursor is not None:
-        note(f"there are more: --cursor {page.cursor}")
+    note_more(page.cursor)
 
 
 @cert.command(epilog=examples("chancery cert show 281474976710673"))

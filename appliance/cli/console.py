@@ -19,16 +19,25 @@ from typing import Any, Final, ParamSpec
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from appliance.authority.client import AuthorityClient
 from appliance.config import Config, load_config
 from appliance.errors import ChanceryError, Refusal
-from appliance.index.queries import Index, Snapshot
+from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Index, Snapshot
 from audit.errors import LedgerError
 from hsm.errors import HsmError
 
 EXIT_FAILED: Final = 1
 EXIT_NOT_RUNNING: Final = 3
+
+# Words that say how something is, wherever they are a whole cell.
+_STYLES: Final = {
+    **dict.fromkeys(("active", "issued", "ok", "signing", "valid", "verified"), "green"),
+    **dict.fromkeys(("pending", "trusted", "created", "warning"), "yellow"),
+    **dict.fromkeys(("abandoned", "failed", "halted", "not valid", "problem", "revoked"), "red"),
+    **dict.fromkeys(("expired", "retired"), "dim"),
+}
 
 P = ParamSpec("P")
 
@@ -70,6 +79,20 @@ pass_shell = click.make_pass_decorator(Shell)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
+def page_options(command: Callable[P, None]) -> Callable[P, None]:
+    """Add the options that say which part of a list is wanted."""
+    limit = click.option(
+        "--limit", type=click.IntRange(1, MAX_PAGE), default=DEFAULT_PAGE, show_default=True, help="How many."
+    )
+    return limit(click.option("--cursor", help="From an earlier page's end.")(command))
+
+
+def note_more(cursor: str | None) -> None:
+    """Say that a list goes on."""
+    if cursor is not None:
+        note(f"there are more: --cursor {cursor}")
+
+
 def examples(*lines: str) -> str:
     """Return the end of a command's help: examples, which are not to be wrapped."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
@@ -95,8 +118,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empt
     for column in columns:
         table.add_column(column.removesuffix(":"), no_wrap=column.endswith(":"), overflow="fold")
     for row in listed:
-        table.add_row(*row)
-    # A pipe gets whole lines: what reads them is a program or a pager, not a window.
+        # As Text, since a cell may be what someone else wrote: it is no markup, and moves no cursor.
+        table.add_row(*(Text(_printable(cell), style=_STYLES.get(cell, "")) for cell in row))
+    # A pipe gets whole lines: what reads them is a program or a pager, not a window. Colour is for terminals,
+    # and rich leaves it out where NO_COLOR is set.
     Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 400).print(table)
 
 
@@ -104,10 +129,37 @@ def show_fields(fields: Mapping[str, object]) -> None:
     """Print one thing, a line for each of its fields."""
     width = max(map(len, fields))
     for name, value in fields.items():
-        lines = str(value).splitlines() or [""]
+        lines = [_printable(line) for line in str(value).splitlines()] or [""]
         click.echo(f"{name:<{width}}  {lines[0]}")
         for line in lines[1:]:
             click.echo(f"{'':<{width}}  {line}")
+
+
+def show_progress(what: str, unit: str = "entries") -> Callable[[int, int], None]:
+    """Return what reports how far long work is; on a terminal only, so that logs stay readable."""
+    if not sys.stderr.isatty():
+        return lambda _done, _total: None
+
+    def report(done: int, total: int) -> None:
+        percent = 100 * done // max(total, 1)
+        click.echo(f"\r{what}: {done} of {total} {unit} ({percent} %)", err=True, nl=done >= total)
+
+    return report
+
+
+def _printable(text: str) -> str:
+    """Escape what would be an order to the terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def show_revoked(what: Mapping[str, object], done: Mapping[str, Any], *, as_json: bool) -> None:
+    """Show that something is revoked: by the entry that says so, or by an earlier one."""
+    if as_json:
+        show_json(
+            {**what, "revoked": True, **({"entry": done["seq"]} if "seq" in done else {"already": True})}
+        )
+    else:
+        note(f"on record as entry {done['seq']}" if "seq" in done else "it had been revoked before")
 
 
 def plain_errors(command: Callable[P, None]) -> Callable[P, None]:

@@ -11,16 +11,19 @@ from appliance.cli.console import (
     Shell,
     examples,
     json_option,
-    note,
+    note_more,
+    page_options,
     pass_shell,
     plain_errors,
     show_json,
+    show_revoked,
     show_table,
 )
-from appliance.cli.ordering import Ordering, give_order, order_options
+from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.clock import now_s
 from appliance.durations import parse_duration
 from appliance.identity.api import SECRET_BYTES, ApiCredential, format_credential, hash_secret
+from appliance.index.paging import list_credentials
 from appliance.index.render import render_credential
 from appliance.requests import CredentialRevocationBody, check_body
 
@@ -39,7 +42,13 @@ def credential() -> None:
     )
 )
 @click.argument("subject")
-@click.option("--kind", type=click.Choice(["user", "service"]), default="service", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["user", "service", "host"]),
+    default="service",
+    show_default=True,
+    help="What it identifies; a host is the one that SUBJECT names.",
+)
 @click.option("--expires", help="After this long, such as 30d; never without it.")
 @click.option("--uses", type=click.IntRange(1, 2**31), help="How often it may be used to issue.")
 @order_options
@@ -66,11 +75,10 @@ def create(
         "expires_s": None if expires is None else now_s() + _seconds(expires),
         "uses": uses,
     }
-    give_order(shell, check_body(CreateCredential, command), ordering)
+    given = give_order(shell, check_body(CreateCredential, command), ordering)
     text = format_credential(made)
-    if as_json:
-        show_json({"id": made.id, "identity": f"api:{subject}", "credential": text})
-    else:
+    show_given(given, as_json=as_json, id=made.id, identity=f"api:{subject}", credential=text)
+    if not as_json:
         click.echo(text)
 
 
@@ -78,28 +86,30 @@ def create(
     epilog=examples('chancery credential revoke 0123456789abcdef --reason "left on a laptop"')
 )
 @click.argument("id_", metavar="ID")
-@click.option("--reason", required=True)
-@pass_shell
-@plain_errors
-def revoke(shell: Shell, id_: str, reason: str) -> None:
-    """Revoke a credential: it identifies nobody any more. Certificates it obtained are not revoked by it."""
-    body = check_body(CredentialRevocationBody, {"id": id_, "reason": reason})
-    done = shell.ask("credential.revoke", body=body.model_dump())
-    note(f"on record as entry {done['seq']}" if "seq" in done else "it had been revoked before")
-
-
-@credential.command("list", epilog=examples("chancery credential list", "chancery credential list --json"))
+@click.option("--reason", required=True, help="Why, for the record.")
 @json_option
 @pass_shell
 @plain_errors
-def list_(shell: Shell, as_json: bool) -> None:
+def revoke(shell: Shell, id_: str, reason: str, as_json: bool) -> None:
+    """Revoke a credential: it identifies nobody any more. Certificates it obtained are not revoked by it."""
+    body = check_body(CredentialRevocationBody, {"id": id_, "reason": reason})
+    done = shell.ask("credential.revoke", body=body.model_dump())
+    show_revoked({"id": id_}, done, as_json=as_json)
+
+
+@credential.command("list", epilog=examples("chancery credential list", "chancery credential list --json"))
+@page_options
+@json_option
+@pass_shell
+@plain_errors
+def list_(shell: Shell, limit: int, cursor: str | None, as_json: bool) -> None:
     """List the credentials, newest first."""
     now = now_s()
     with shell.look() as snapshot:
-        credentials = [render_credential(each, now) for each in snapshot.credentials()]
-        size = snapshot.size
+        page = list_credentials(snapshot, cursor=cursor, limit=limit)
+    credentials = [render_credential(each, now) for each in page.records]
     if as_json:
-        show_json({"credentials": credentials, "ledger_size": size})
+        show_json({"credentials": credentials, "cursor": page.cursor, "ledger_size": page.size})
         return
     rows = [
         (
@@ -113,6 +123,7 @@ def list_(shell: Shell, as_json: bool) -> None:
     ]
     columns = ["id:", "identity:", "kind:", "state:", "expires:"]
     show_table(columns, rows, empty="there is no credential")
+    note_more(page.cursor)
 
 
 def _seconds(text: str) -> int:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 import appliance.setup
 from appliance.authority.orders import OrderBody
-from appliance.cli.console import Shell, examples, note, pass_shell, plain_errors
+from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_json
 from appliance.cli.ordering import VALIDITY_S, sign_order
 from appliance.clock import now_s
 from appliance.config import TokenTable
@@ -73,6 +73,7 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
     metavar="NAME=VALUE",
     help="With --module: another setting of [token], such as sessions=16 or 'tolerate=[\"CKA_DECRYPT\"]'.",
 )
+@json_option
 @pass_shell
 @plain_errors
 def init(
@@ -90,6 +91,7 @@ def init(
     label: str | None,
     pin: str,
     settings: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Make a data directory: token, keys, CAs, ledger, first policy and TLS key pair."""
     if (module is None) != (label is None):
@@ -122,8 +124,15 @@ def init(
             key=key,
         )
 
-    initialise(wishes, sign, note)
-    note(f"{shell.data} is ready: start it with `chancery --data {shell.data} serve`")
+    config = initialise(wishes, sign, note)
+    if as_json:
+        vkey = (config.data / "ledger.vkey").read_text("utf-8").strip()
+        show_json(
+            {"data": str(config.data), "origin": wishes.origin, "ledger_key": vkey, "listen": listen}
+            | {"health": health, "policies": [str(config.data / file.name) for file in files]}
+        )
+    else:
+        note(f"{shell.data} is ready: start it with `chancery --data {shell.data} serve`")
 
 
 def _parse_setting(text: str) -> tuple[str, str]:

@@ -11,13 +11,27 @@ from tempfile import TemporaryDirectory
 import click
 
 from appliance.authority.client import AuthorityClient
-from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_fields
+from appliance.cli.console import (
+    Shell,
+    examples,
+    json_option,
+    note,
+    pass_shell,
+    plain_errors,
+    show_fields,
+    show_json,
+    show_progress,
+)
 from appliance.errors import ConfigError, Refusal
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.index.prove import prove
+from appliance.index.rebuild import rebuild_index
+from appliance.supervisor import is_running
+from audit.checkpoint import parse_checkpoint
+from audit.note import parse_note
 from audit.stores.sqlite import SqliteReader
 from audit.tiles import TileReader, TileWriter, export_ledger
-from audit.verifier import SqliteSource, TilesSource, UsageError, verify_bundle
+from audit.verifier import Report, SqliteSource, TilesSource, UsageError, verify_bundle
 
 EXIT_USAGE = 3
 VKEY_FILE = "ledger.vkey"
@@ -28,7 +42,7 @@ Progress = Callable[[int, int], None]
 
 @click.group()
 def ledger() -> None:
-    """The ledger: verify it, prove a certificate, export it all."""
+    """The ledger: verify it, prove a certificate, export it all, derive the index anew."""
 
 
 @ledger.command(
@@ -57,11 +71,16 @@ def verify(shell: Shell, source: Path | None, key: str | None, earlier: Path | N
     try:
         if source is not None and source.is_file() and source.suffix not in {".db", ".sqlite"}:
             report = verify_bundle(source.read_text("utf-8", "replace"), pinned)
-            click.echo(report.to_json())
+            if as_json:
+                click.echo(report.to_json())
+            else:
+                _show_bundle(report, pinned)
             sys.exit(report.verdict)
         checkpoint = None if earlier is None else earlier.read_text("utf-8", "replace")
         with _open_source(shell, source) as opened:
-            found = verify_evidence(opened, pinned_key=pinned, earlier=checkpoint, on_progress=_progress())
+            found = verify_evidence(
+                opened, pinned_key=pinned, earlier=checkpoint, on_progress=show_progress("verifying")
+            )
     except UsageError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_USAGE)
@@ -74,39 +93,79 @@ def verify(shell: Shell, source: Path | None, key: str | None, earlier: Path | N
 
 @ledger.command(epilog=examples("chancery ledger proof 281474976710673 > certificate.tlog-proof"))
 @click.argument("serial")
+@json_option
 @pass_shell
 @plain_errors
-def proof(shell: Shell, serial: str) -> None:
+def proof(shell: Shell, serial: str, as_json: bool) -> None:
     """Print the proof that the certificate SERIAL is in the log (c2sp.org/tlog-proof)."""
     with shell.look() as snapshot:
         record = snapshot.certificate(serial)
     if record is None:
         raise Refusal("not-found", f"no certificate with the serial {serial} is on record")
-    click.echo(prove(TileReader(shell.config().tiles), record.seq), nl=False)
+    text = prove(TileReader(shell.config().tiles), record.seq)
+    if as_json:
+        show_json({"serial": serial, "entry": record.seq, "proof": text})
+    else:
+        click.echo(text, nl=False)
 
 
 @ledger.command(epilog=examples("chancery ledger checkpoint > checkpoint-of-today"))
+@json_option
 @pass_shell
 @plain_errors
-def checkpoint(shell: Shell) -> None:
+def checkpoint(shell: Shell, as_json: bool) -> None:
     """Print the newest checkpoint. Keep some elsewhere: a truncated ledger is measured against them."""
-    click.echo(TileReader(shell.config().tiles).checkpoint(), nl=False)
+    note_text = TileReader(shell.config().tiles).checkpoint()
+    if not as_json:
+        click.echo(note_text, nl=False)
+        return
+    found = parse_checkpoint(parse_note(note_text).text)
+    show_json({"origin": found.origin, "size": found.size, "root": found.root.hex(), "checkpoint": note_text})
 
 
 @ledger.command(epilog=examples("chancery ledger export /srv/log    # again later, and it is continued"))
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@json_option
 @pass_shell
 @plain_errors
-def export(shell: Shell, directory: Path) -> None:
+def export(shell: Shell, directory: Path, as_json: bool) -> None:
     """Export the whole log as static files (c2sp.org/tlog-tiles), up to its newest checkpoint."""
-    progress = _progress()
+    progress = show_progress("exporting")
     if not _fetch(shell, directory, progress):
         reader = SqliteReader(shell.config().ledger)
         try:
             export_ledger(reader, directory, progress)
         finally:
             reader.close()
-    note(f"{directory}: {TileReader(directory).size()} entries")
+    exported = TileReader(directory).published()
+    if as_json:
+        root = exported.root.hex()
+        show_json({"directory": str(directory), "size": exported.size, "root": root})
+    else:
+        note(f"{directory}: {exported.size} entries")
+
+
+@ledger.command("rebuild-index", epilog=examples("chancery ledger rebuild-index", "chancery serve"))
+@json_option
+@pass_shell
+@plain_errors
+def rebuild_index_(shell: Shell, as_json: bool) -> None:
+    """Derive the index and the tiles anew from the ledger, while the service is stopped.
+
+    They hold nothing that the ledger does not: whatever happened to them, this brings them back.
+    """
+    config = shell.config()
+    if is_running(config) or _answers(shell):
+        raise Refusal("conflict", "the service runs, and writes the index: stop it first")
+    reader = SqliteReader(config.ledger)
+    try:
+        size = rebuild_index(config, reader, show_progress("indexing"))
+    finally:
+        reader.close()
+    if as_json:
+        show_json({"index": str(config.index), "ledger_size": size})
+    else:
+        note(f"{config.index}: {size} entries")
 
 
 def _read_pinned(shell: Shell) -> str | None:
@@ -125,7 +184,7 @@ def _open_source(shell: Shell, source: Path | None) -> Iterator[SqliteSource | T
         return
     with TemporaryDirectory(prefix="chancery-verify-") as directory:
         copy = Path(directory) / "copy"
-        if _fetch(shell, copy, _progress("reading")):
+        if _fetch(shell, copy, show_progress("reading")):
             with TilesSource(copy) as tiles:
                 yield tiles
             return
@@ -155,15 +214,25 @@ def _fetch(shell: Shell, directory: Path, progress: Progress) -> bool:
     return True
 
 
-def _progress(what: str = "verifying") -> Progress:
-    """Return what reports progress, on a terminal only."""
-    if not sys.stderr.isatty():
-        return lambda _done, _total: None
+def _answers(shell: Shell) -> bool:
+    """Say whether an authority runs, also one that no supervisor of ours has started."""
+    try:
+        shell.ask("context")
+    except Refusal:
+        return False
+    return True
 
-    def report(done: int, total: int) -> None:
-        click.echo(f"\r{what}: {done} of {total} entries", err=True, nl=done >= total)
 
-    return report
+def _show_bundle(report: Report, pinned: str | None) -> None:
+    fields: dict[str, object] = {
+        "verdict": report.verdict.name,
+        "log": report.origin,
+        "checkpoint": f"over {report.checkpoint_size} entries",
+        "key": pinned or "none was given: whoever makes a proof can name another in it",
+    }
+    if report.findings:
+        fields["findings"] = "\n".join(f"{each.code}: {each.message}" for each in report.findings)
+    show_fields(fields)
 
 
 def _show(found: EvidenceReport, pinned: str | None, *, own: bool) -> None:

@@ -15,7 +15,7 @@ from appliance.cli.console import (
     show_fields,
     show_json,
 )
-from appliance.cli.ordering import OrderFile, Ordering, add_order, order_options, read_order_file
+from appliance.cli.ordering import OrderFile, Ordering, add_order, order_options, read_order_file, show_given
 from appliance.clock import format_rfc3339_ms
 
 _file = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -50,13 +50,16 @@ def show(file: Path, as_json: bool) -> None:
 )
 @_file
 @order_options
+@json_option
 @pass_shell
 @plain_errors
-def give(shell: Shell, file: Path, ordering: Ordering) -> None:
+def give(shell: Shell, file: Path, ordering: Ordering, as_json: bool) -> None:
     """Add your order to those in FILE, and have the command carried out."""
     found = read_order_file(file)
-    _show(found)
-    add_order(shell, found, ordering)
+    if not as_json:
+        _show(found)
+    given = add_order(shell, found, ordering)
+    show_given(given, as_json=as_json, command=found.command)
 
 
 def _show(found: OrderFile) -> None:

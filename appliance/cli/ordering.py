@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from appliance.authority.commands import CommandBody
 from appliance.authority.orders import MAX_VALIDITY_S, NAMESPACE, OrderBody, order_message
-from appliance.cli.console import Shell, note
+from appliance.cli.console import Shell, note, show_json
 from appliance.errors import ChanceryError, Refusal
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.sshsig import parse_armored_sshsig
@@ -88,10 +88,39 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
     return collect
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What came of an order: its entries, or the file that it was left in for another operator."""
+
+    entries: tuple[Mapping[str, Any], ...] = ()
+    left_in: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for a program."""
+        if self.left_in is not None:
+            return {"done": False, "order": str(self.left_in)}
+        return {"done": True, "entries": [dict(entry) for entry in self.entries]}
+
+
+def show_given(given: Given, *, as_json: bool, hint: str = "", **more: object) -> None:
+    """Show what came of an order; ``hint`` is for a person, ``more`` members are for a program."""
+    if as_json:
+        show_json(given.to_json() | more)
+    elif given.left_in is not None:
+        note(
+            f"nothing was done yet: within {SIGN_ONLY_VALIDITY_S // 3600} h another operator runs\n"
+            f"  chancery order give {given.left_in} --operator NAME --key KEY"
+        )
+    else:
+        note(f"on record as entry {', '.join(str(entry['seq']) for entry in given.entries)}")
+        if hint:
+            note(hint)
+
+
 def give_order(
     shell: Shell, command: CommandBody, ordering: Ordering, *, files: Sequence[dict[str, str]] = ()
-) -> bool:
-    """Sign a command for the policy in force and have it carried out; say whether it was.
+) -> Given:
+    """Sign a command for the policy in force and have it carried out.
 
     Raises:
         Refusal: the authority's, or it does not run.
@@ -102,7 +131,7 @@ def give_order(
     return add_order(shell, unsigned, ordering)
 
 
-def add_order(shell: Shell, order_file: OrderFile, ordering: Ordering) -> bool:
+def add_order(shell: Shell, order_file: OrderFile, ordering: Ordering) -> Given:
     """Add one operator's order to those of a file, and give them or leave them; as :func:`give_order`."""
     context = shell.ask("context")
     if order_file.origin != context["origin"]:
@@ -119,16 +148,11 @@ def add_order(shell: Shell, order_file: OrderFile, ordering: Ordering) -> bool:
     signed = order_file.model_copy(update={"orders": (*order_file.orders, order)})
     if ordering.sign_only is not None:
         ordering.sign_only.write_text(signed.model_dump_json(indent=2) + "\n", "utf-8")
-        note(
-            f"nothing was done yet: within {SIGN_ONLY_VALIDITY_S // 3600} h another operator runs\n"
-            f"  chancery order give {ordering.sign_only} --operator NAME --key KEY"
-        )
-        return False
+        return Given(left_in=ordering.sign_only)
     more = {"files": list(signed.files)} if signed.files else {}
     orders = [each.model_dump() for each in signed.orders]
     done: dict[str, Any] = shell.ask("order", command=signed.command, orders=orders, **more)
-    note(f"on record as entry {', '.join(str(entry['seq']) for entry in done['entries'])}")
-    return True
+    return Given(entries=tuple(done["entries"]))
 
 
 def read_order_file(path: Path) -> OrderFile:

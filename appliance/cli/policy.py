@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from appliance.authority.commands import ApplyPolicy
-from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_json
-from appliance.cli.ordering import Ordering, give_order, order_options
+from appliance.cli.console import (
+    EXIT_FAILED,
+    Shell,
+    examples,
+    json_option,
+    note,
+    pass_shell,
+    plain_errors,
+    show_json,
+)
+from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.errors import Refusal
 from appliance.policy.check import check_policy
-from appliance.policy.document import Policy, PolicyFile, parse_policy
+from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 
 _files = click.argument(
     "files",
@@ -28,10 +39,22 @@ def policy() -> None:
 
 @policy.command(epilog=examples("chancery policy check policy.toml", "chancery policy check policies/*.toml"))
 @_files
+@json_option
 @plain_errors
-def check(files: tuple[Path, ...]) -> None:
+def check(files: tuple[Path, ...], as_json: bool) -> None:
     """Check FILES, offline: every problem with file, table and key."""
-    checked = _check(_read(files))
+    read = _read(files)
+    try:
+        checked = _check(read)
+    except PolicyError as error:
+        if not as_json:
+            raise
+        show_json({"valid": False, "problems": [asdict(problem) for problem in error.problems]})
+        sys.exit(EXIT_FAILED)
+    if as_json:
+        digests = [{"name": each.name, "sha256": each.sha256} for each in ApplyPolicy.of(read).files]
+        show_json({"valid": True, "files": digests, "problems": []})
+        return
     note(
         f"{len(checked.files)} files: {len(checked.customers)} customers, {len(checked.host_groups)} host "
         f"groups, {len(checked.grants)} grants, {len(checked.operators)} operators; nothing wrong with them"
@@ -41,14 +64,16 @@ def check(files: tuple[Path, ...]) -> None:
 @policy.command(epilog=examples("chancery policy apply policy.toml --operator carol --key ~/.ssh/id_ed25519"))
 @_files
 @order_options
+@json_option
 @pass_shell
 @plain_errors
-def apply(shell: Shell, files: tuple[Path, ...], ordering: Ordering) -> None:
+def apply(shell: Shell, files: tuple[Path, ...], ordering: Ordering, as_json: bool) -> None:
     """Apply FILES, in their order: from then on every decision follows them, and no others."""
     read = _read(files)
     _check(read)
     texts = [{"name": file.name, "text": file.text} for file in read]
-    give_order(shell, ApplyPolicy.of(read), ordering, files=texts)
+    given = give_order(shell, ApplyPolicy.of(read), ordering, files=texts)
+    show_given(given, as_json=as_json)
 
 
 @policy.command(epilog=examples("chancery policy show", "chancery policy show --json"))

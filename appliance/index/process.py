@@ -90,7 +90,7 @@ def run_index(config: Config) -> int:
             stopping.wait(RETRY_S)
         except (ChanceryError, LedgerError):
             log.exception("the index is not what the ledger says: it is built anew")
-            _discard(config)
+            discard_index(config)
             return 1
     log.info("stopped at entry %d", index.next_seq)
     os._exit(0)
@@ -126,8 +126,8 @@ def _open_tiles(directory: Path) -> TileWriter:
         return TileWriter.open(directory)
 
 
-def _discard(config: Config) -> None:
-    """Remove everything that is derived, so that the next start derives it anew."""
+def discard_index(config: Config) -> None:
+    """Remove everything that is derived, so that it can be derived anew."""
     for each in config.index.parent.glob(f"{config.index.name}*"):
         each.unlink()
     shutil.rmtree(config.tiles, ignore_errors=True)

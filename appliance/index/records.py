@@ -122,7 +122,7 @@ class CredentialRecord:
 
     id: str
     subject: str
-    kind: Literal["user", "service"]
+    kind: Literal["user", "service", "host"]
     secret_sha256: str
     created_ms: int
     expires_s: int | None

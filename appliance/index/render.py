@@ -99,6 +99,20 @@ def render_host(record: HostRecord) -> dict[str, Any]:
     }
 
 
+def render_bundle(host: str, bundle: dict[str, Any]) -> dict[str, Any]:
+    """Render what the authority signed for a host; the signature is over the statement, as it stands."""
+    return {
+        "host": host,
+        "document": bundle["document"],
+        "statement": bundle["statement"],
+        "signature": bundle["signature"],
+        "key": bundle["key"],
+        "generated": format_rfc3339(bundle["generated_s"]),
+        "fresh_until": format_rfc3339(bundle["fresh_until_s"]),
+        "ledger_size": bundle["size"],
+    }
+
+
 def render_access(access: Access) -> dict[str, Any]:
     """Render one principal of one live certificate."""
     return {

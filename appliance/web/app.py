@@ -12,6 +12,7 @@ from typing import Final
 from flask import Flask, Response, jsonify, render_template, request
 from flask_openapi3 import OpenAPI
 from pydantic import ValidationError
+from werkzeug.routing import BaseConverter
 
 from appliance.errors import Refusal, malformed
 from appliance.requests import explain
@@ -20,15 +21,15 @@ from appliance.web.description import (
     INFO,
     SECURITY,
     complete_description,
-    list_operations,
     query_parameters,
 )
 from appliance.web.headers import HEADERS
 from appliance.web.issuing import ISSUING
 from appliance.web.jsonbody import StrictRequest, current_request
 from appliance.web.metrics import Metrics
-from appliance.web.models import Problem
+from appliance.web.page import describe_limits, describe_operations, list_members, list_sent, mark_code
 from appliance.web.problems import PROBLEMS, handle_problems, render_problem
+from appliance.web.replies import Problem
 from appliance.web.services import Services
 from appliance.web.views import access, cas, certificates, credentials, hosts, ledger, policy, revocations
 
@@ -41,6 +42,12 @@ _ANONYMOUS: Final = frozenset(
 )
 # Of a name that the requester made up.
 _MAX_QUOTED: Final = 100
+
+
+class _Digits(BaseConverter):
+    """What can be a serial: so a serial's route leaves its neighbours' names, and methods, to them."""
+
+    regex = r"[0-9]{1,100}"
 
 
 def create_app(services: Services, authenticator: Authenticator, metrics: Metrics) -> Flask:
@@ -59,6 +66,7 @@ def create_app(services: Services, authenticator: Authenticator, metrics: Metric
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a redirect would be an answer that is no problem, and of no use
+    app.url_map.converters["digits"] = _Digits
     app.json.sort_keys = False  # type: ignore[attr-defined, unused-ignore]
     for view in _VIEWS:
         app.register_api(view.build(services))
@@ -136,11 +144,20 @@ def _refuse_invalid(error: ValidationError) -> Response:
 
 
 def _add_documents(app: OpenAPI) -> None:
-    api = complete_description(app, _ANONYMOUS)
+    api = complete_description(app, anonymous=_ANONYMOUS, repeatable=ISSUING)
     # Written once: anyone may ask for these, and each time would cost a hundred times as much as a refusal.
     description = f"{app.json.dumps(api)}\n"
     with app.app_context():
-        page = render_template("docs.html", api=api, operations=list_operations(api))
+        page = render_template(
+            "docs.html",
+            api=api,
+            tags=describe_operations(api),
+            problems=PROBLEMS,
+            limits=describe_limits,
+            members=list_members,
+            sent=list_sent(api),
+            mark_code=mark_code,
+        )
 
     @app.route("/v1/openapi.json", endpoint="openapi")
     def openapi() -> Response:

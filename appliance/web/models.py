@@ -1,16 +1,22 @@
-"""Queries and paths as pydantic models, which OpenAPI describes too. Unknown parameters are refused."""
+"""Queries, paths and bodies as pydantic models, which OpenAPI describes too. What is unknown is refused."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from appliance.authority.orders import OrderBody
-from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
+from appliance.authority.commands import AddHost, CommandBody, CreateCredential, RemoveHost
+from appliance.authority.orders import MAX_ORDERS, OrderBody
+from appliance.index.paging import CREDENTIAL_CURSOR, HOST_CURSOR
+from appliance.index.queries import CERTIFICATE_CURSOR, DEFAULT_PAGE, MAX_PAGE
 from appliance.moments import parse_moment_ms
-from appliance.policy.names import check_host_name, check_name
-from appliance.web.problems import PROBLEMS
+from appliance.policy.document import MAX_FILE, MAX_FILES
+from appliance.policy.fields import CERTIFICATE_FORMAT, HostNameField, NameField
+
+_T = TypeVar("_T")
+_Command = TypeVar("_Command", bound=CommandBody)
 
 
 def _check_moment(text: str) -> str:
@@ -18,7 +24,37 @@ def _check_moment(text: str) -> str:
     return text
 
 
-Moment = Annotated[str, AfterValidator(_check_moment), Field(max_length=40)]
+def _make_portable(value: Any) -> Any:
+    """Make floats of integers that do not fit 64 bits, and so not the authority's socket.
+
+    No request has a number in it: whatever has one is refused by the authority, by itself, for that.
+    """
+    if isinstance(value, dict):
+        return {name: _make_portable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_make_portable(each) for each in value]
+    if isinstance(value, int) and value.bit_length() > 63:
+        return math.copysign(math.inf, value) if value.bit_length() > 1_000 else float(value)
+    return value
+
+
+def _leave_out_null(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+    (described,) = [each for each in schema.pop("anyOf") if each.get("type") != "null"]
+    schema |= described
+
+
+# What need not be there, and is absent then: a query cannot say null, and a reply does not.
+Maybe = Annotated[_T | None, Field(default=None, json_schema_extra=_leave_out_null)]
+Moment = Annotated[
+    str,
+    AfterValidator(_check_moment),
+    Field(
+        max_length=40,
+        description="RFC 3339, such as 2026-01-31T08:00:00Z",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
 Word = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -29,47 +65,58 @@ class _Model(BaseModel):
 class Sized(_Model):
     """What every reading route takes."""
 
-    min_size: Annotated[
-        int | None,
-        Field(default=None, ge=0, le=2**53, description="wait until the answer covers so many entries"),
+    min_size: Maybe[
+        Annotated[int, Field(ge=0, le=2**53, description="wait until the answer covers so many entries")]
     ]
 
 
-class Paged(Sized):
-    """A page of a list."""
-
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
-    cursor: Annotated[str | None, Field(default=None, max_length=100)]
+class _Paged(Sized):
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE, description="how many at most")] = DEFAULT_PAGE
 
 
-class CertificateQuery(Paged):
+class CertificateQuery(_Paged):
     """What certificates to search for."""
 
-    subject: Word | None = None
-    key_id: Word | None = None
-    principal: Word | None = None
-    host: Word | None = None
-    customer: Word | None = None
-    fingerprint: Annotated[Word | None, Field(default=None, description="of the subject's key: SHA256:…")]
-    type: Literal["user", "host"] | None = None
-    state: Literal["pending", "active", "expired", "revoked", "failed"] | None = None
-    since: Moment | None = None
-    until: Moment | None = None
+    cursor: Maybe[Annotated[str, Field(pattern=CERTIFICATE_CURSOR, description="from the page before")]]
+    subject: Maybe[Annotated[Word, Field(description="who asked: provider:subject")]]
+    key_id: Maybe[Word]
+    principal: Maybe[Annotated[Word, Field(description="such as postgres@acme-eu-db")]]
+    host: Maybe[Annotated[Word, Field(description="whose host certificates")]]
+    customer: Maybe[Word]
+    fingerprint: Maybe[Annotated[Word, Field(description="of the subject's key: SHA256:…")]]
+    type: Maybe[Literal["user", "host"]]
+    state: Maybe[Literal["pending", "active", "expired", "revoked", "failed"]]
+    since: Maybe[Moment]
+    until: Maybe[Moment]
+
+
+class HostsQuery(_Paged):
+    """Some of the hosts."""
+
+    cursor: Maybe[
+        Annotated[str, Field(pattern=HOST_CURSOR, max_length=506, description="from the page before")]
+    ]
+
+
+class CredentialsQuery(_Paged):
+    """Some of the credentials."""
+
+    cursor: Maybe[Annotated[str, Field(pattern=CREDENTIAL_CURSOR, description="from the page before")]]
 
 
 class SerialPath(_Model):
     """A certificate by its serial."""
 
-    serial: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$")]
+    serial: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$", description="in decimal")]
 
 
 class CaPath(_Model):
     """A CA by its name."""
 
-    ca: Annotated[str, AfterValidator(check_name)]
+    ca: NameField
 
 
-class PublicKeyQuery(_Model):
+class PublicKeyQuery(Sized):
     """In which form."""
 
     known_hosts: Annotated[bool, Field(description="as @cert-authority lines for known_hosts")] = False
@@ -81,7 +128,7 @@ class PublicKeyQuery(_Model):
 class HostPath(_Model):
     """A host by its name."""
 
-    name: Annotated[str, AfterValidator(check_host_name)]
+    name: HostNameField
 
 
 class CredentialPath(_Model):
@@ -93,83 +140,103 @@ class CredentialPath(_Model):
 class AccessParameters(Sized):
     """Who has access to what."""
 
-    subject: Word | None = None
-    host: Word | None = None
-    host_group: Word | None = None
-    login: Word | None = None
-    customer: Word | None = None
-    at: Annotated[Moment | None, Field(default=None, description="any moment of the past; default: now")]
+    subject: Maybe[Word]
+    host: Maybe[Word]
+    host_group: Maybe[Word]
+    login: Maybe[Word]
+    customer: Maybe[Word]
+    at: Maybe[Annotated[Moment, Field(description="any moment of the past; default: now")]]
     basis: Literal["certificates"] = "certificates"
 
 
 class InspectBody(_Model):
     """A certificate to be looked at."""
 
-    certificate: Annotated[str, Field(min_length=1, max_length=100_000)]
+    certificate: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=100_000,
+            description="one line, as in an id_…-cert.pub file",
+            json_schema_extra={"format": CERTIFICATE_FORMAT},
+        ),
+    ]
 
 
-class OrderRequest(_Model):
-    """A command and the operators' signatures over it (docs/orders.md)."""
+Orders = Annotated[
+    list[OrderBody],
+    Field(min_length=1, max_length=MAX_ORDERS, description="the operators' signatures over the command"),
+]
 
-    command: dict[str, Any]
-    orders: Annotated[list[OrderBody], Field(min_length=1, max_length=16)]
+
+class Ordered(_Model, Generic[_Command]):
+    """A command and the operators' signatures over it (docs/formats/entries.md)."""
+
+    command: _Command
+    orders: Orders
+
+
+class AddHostOrder(Ordered[AddHost]):
+    """Register a host, or register it anew."""
+
+
+class RemoveHostOrder(Ordered[RemoveHost]):
+    """Remove a host."""
+
+
+class CreateCredentialOrder(Ordered[CreateCredential]):
+    """Put an API credential on record."""
 
 
 class PolicyFileBody(_Model):
     """One file of a policy."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
-    text: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["policy.toml"])]
+    text: Annotated[
+        str, Field(max_length=MAX_FILE, description="TOML", json_schema_extra={"format": "policy"})
+    ]
 
 
 class PolicyRequest(_Model):
     """A policy and the orders to apply it; the command is that of the files."""
 
-    files: Annotated[list[PolicyFileBody], Field(min_length=1, max_length=1_000)]
-    orders: Annotated[list[OrderBody], Field(min_length=1, max_length=16)]
+    files: Annotated[list[PolicyFileBody], Field(min_length=1, max_length=MAX_FILES)]
+    orders: Orders
 
 
 class ReasonBody(_Model):
     """Why."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Annotated[str, Field(min_length=1, max_length=500, examples=["laptop lost"])]
 
 
-class ConsistencyQuery(_Model):
+class ConsistencyQuery(Sized):
     """Two sizes of the log."""
 
     old: Annotated[int, Field(ge=1, le=2**53)]
-    new: Annotated[int, Field(ge=1, le=2**53)]
+    new: Annotated[int, Field(ge=1, le=2**53, description="at most that of the newest checkpoint")]
 
 
-class EntriesQuery(_Model):
+class EntriesQuery(Sized):
     """Some entries."""
 
-    start: Annotated[int, Field(ge=0, le=2**53)]
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
+    start: Annotated[int, Field(ge=0, le=2**53, description="the seq of the first")]
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE, description="how many at most")] = DEFAULT_PAGE
 
 
 class TilePath(_Model):
-    """A tile by its path."""
+    """A tile by its path (c2sp.org/tlog-tiles); ``index`` has slashes of its own."""
 
-    path: Annotated[str, Field(pattern=r"^(entries|\d{1,2})/(x\d{3}/)*\d{3}(\.p/\d{1,3})?$", max_length=60)]
-
-
-class Issued(BaseModel):
-    """A certificate that was just issued."""
-
-    certificate: Annotated[str, Field(description="one line, for an id_…-cert.pub file")]
-    serial: str
-    id: Annotated[str, Field(description="the serial as log.seq")]
-    type: Literal["user", "host"]
-    ca: str
-    key_id: str
-    principals: list[str]
-    valid_after: str
-    valid_before: str
-    leaf_hash: Annotated[str, Field(description="of the intent's entry, hex: what a proof proves")]
-    proof: Annotated[str, Field(description="where the proof can be had, within seconds")]
-    tlog_proof: Annotated[str | None, Field(default=None, description="the proof, with Prefer: wait=N")]
+    level: Annotated[str, Field(pattern=r"^(entries|[0-9]{1,2})$", description="of hashes, or `entries`")]
+    index: Annotated[
+        str,
+        Field(
+            pattern=r"^(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?$",
+            max_length=50,
+            description="such as 067, x001/067, or 067.p/17 for a part",
+            json_schema_extra={"format": "tile-index"},
+        ),
+    ]
 
 
 class BatchBody(BaseModel):
@@ -178,7 +245,7 @@ class BatchBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     requests: Annotated[
-        list[dict[str, Any]],
+        list[Annotated[dict[str, Any], AfterValidator(_make_portable)]],
         Field(
             min_length=1,
             max_length=1_000,
@@ -186,38 +253,3 @@ class BatchBody(BaseModel):
             examples=[[{"type": "host", "public_key": "ssh-ed25519 AAAA…", "host": "web-1.acme.example"}]],
         ),
     ]
-
-
-class IssuedCertificates(BaseModel):
-    """One certificate, or several where constraints differ."""
-
-    certificates: list[Issued]
-    ledger_size: Annotated[int, Field(description="the entries that have them on record")]
-
-
-class BatchOutcome(BaseModel):
-    """What came of one request: certificates and the ledger's size, or a problem."""
-
-    certificates: list[Issued] | None = None
-    ledger_size: int | None = None
-    problem: dict[str, Any] | None = None
-
-
-class BatchOutcomes(BaseModel):
-    """One outcome for each request, in their order."""
-
-    outcomes: list[BatchOutcome]
-
-
-class Problem(BaseModel):
-    """What every error is (RFC 9457). Further members say more, such as `policy` or `ledger_size`."""
-
-    type: Annotated[str, Field(json_schema_extra={"enum": [f"/problems/{slug}" for slug in PROBLEMS]})]
-    title: str
-    status: int
-    detail: Annotated[str, Field(description="what happened, and what was expected")]
-    instance: Annotated[str, Field(description="the request, as the log names it")]
-    field: Annotated[str | None, Field(default=None, description="the field that is wrong")]
-    rule: Annotated[str | None, Field(default=None, description="the rule that refused")]
-    allowed: Annotated[list[str] | None, Field(default=None, description="what your grants would allow")]
-    retry_after_s: Annotated[int | None, Field(default=None, description="as Retry-After says")]

@@ -97,6 +97,7 @@ def format_bare_reply(refusal: Refusal, instance: UUID, *, goes_on: bool) -> byt
         "Connection": "keep-alive" if goes_on else "close",
         "Content-Type": MEDIA_TYPE,
         "Content-Length": str(len(body)),
+        "X-Request-Id": str(instance),
         **HEADERS,
     }
     if (seconds := refusal.members.get("retry_after_s")) is not None:

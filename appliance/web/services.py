@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.authority.client import DEFAULT_TIMEOUT_S, AuthorityClient
-from appliance.errors import Refusal, malformed
+from appliance.authority.commands import CommandBody
+from appliance.authority.orders import OrderBody
+from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
 from appliance.policy.roles import ACT_ROLES, may_act
 from appliance.web.jsonbody import current_request
-from appliance.web.models import OrderRequest
 from audit.tiles import TileReader
 
 # How long a reader that names a `min_size` waits for the index to get there.
 MIN_SIZE_WAIT_S: Final = 1.0
+_POLL_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +35,14 @@ class Services:
         """Ask the authority in the requester's name."""
         return self.authority.call(op, timeout_s=timeout_s, identity=requester().to_data(), **args)
 
-    def order(self, body: OrderRequest, *, verb: str) -> dict[str, Any]:
-        """Have an order of one verb carried out; its signatures are the authority's to verify.
+    def order(self, command: CommandBody, orders: Sequence[OrderBody], **more: Any) -> dict[str, Any]:
+        """Have an order carried out; its signatures are the authority's to verify.
 
         Raises:
-            Refusal: ``malformed-request``, it is of another verb; and all of the authority's.
+            Refusal: the authority's.
         """
-        if body.command.get("verb") != verb:
-            raise malformed("command.verb", f"expected {verb} here")
-        orders = [each.model_dump() for each in body.orders]
-        done: dict[str, Any] = self.ask("order", command=body.command, orders=orders)
+        signed = [each.model_dump() for each in orders]
+        done: dict[str, Any] = self.ask("order", command=command.to_command(), orders=signed, **more)
         return done
 
     def await_size(self, min_size: int | None) -> None:
@@ -60,6 +61,25 @@ class Services:
                 ledger_size=covered,
                 retry_after_s=1,
             )
+
+    def await_published(self, min_size: int | None) -> None:
+        """Wait for a published checkpoint to cover what the requester has seen elsewhere.
+
+        Raises:
+            Refusal: ``ledger-unavailable``; none does, in time.
+        """
+        if min_size is None:
+            return
+        end = time.monotonic() + MIN_SIZE_WAIT_S
+        while (published := self.tiles.size()) < min_size:
+            if time.monotonic() > end:
+                raise Refusal(
+                    "ledger-unavailable",
+                    f"the newest checkpoint covers {published} entries, not yet {min_size}",
+                    ledger_size=published,
+                    retry_after_s=1,
+                )
+            time.sleep(_POLL_S)
 
 
 def requester() -> Identity:

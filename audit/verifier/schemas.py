@@ -193,7 +193,7 @@ SCHEMAS: Final[Mapping[tuple[str, int], Shape]] = {
         {
             "id": CREDENTIAL_ID,
             "subject": NAME,
-            "kind": one_of("user", "service"),
+            "kind": one_of("user", "service", "host"),
             "secret_sha256": SHA256_HEX,
             **ORDERED,
         },

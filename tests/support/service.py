@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from appliance.authority.client import AuthorityClient
+from audit.stores.sqlite import SqliteReader
 from hsm.softhsm import find_module
 from support.shim import Shim
 
@@ -264,6 +265,15 @@ class Service:
         size: int = client.call("status")["size"]
         client.close()
         return size
+
+    def entry(self, seq: int) -> bytes:
+        """Read an entry's bytes from the ledger file."""
+        reader = SqliteReader(self.data / "ledger.db")
+        try:
+            (raw,) = reader.entries(seq, seq + 1)
+        finally:
+            reader.close()
+        return raw
 
     def settled(self, path: str, as_: str) -> Any:
         """Get what covers everything that is on record now."""

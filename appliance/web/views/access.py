@@ -9,7 +9,9 @@ from appliance.clock import format_rfc3339_ms
 from appliance.index.access import AccessQuery, find_access
 from appliance.index.render import render_access
 from appliance.moments import parse_moment_ms
+from appliance.web.description import problems
 from appliance.web.models import AccessParameters
+from appliance.web.replies import AccessList
 from appliance.web.services import Services, require
 
 _TAG = Tag(name="access", description="Who has access to what.")
@@ -19,7 +21,12 @@ def build(services: Services) -> APIBlueprint:
     """Return the routes."""
     api = APIBlueprint("access", __name__, url_prefix="/v1/access", abp_tags=[_TAG])
 
-    @api.get("", summary="Who has access to what")
+    @api.get(
+        "",
+        summary="Who has access to what",
+        responses={200: AccessList},
+        openapi_extensions=problems("policy-denied", "not-found"),
+    )
     def access(query: AccessParameters) -> Response:
         """By live certificates, at a moment. Sessions that are open outlive their certificates."""
         services.await_size(query.min_size)

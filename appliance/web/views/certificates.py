@@ -16,41 +16,68 @@ from appliance.index.records import CertificateRecord
 from appliance.index.render import render_certificate
 from appliance.moments import parse_moment_ms
 from appliance.requests import HostCertificateBody, UserCertificateBody
+from appliance.web.description import problems
 from appliance.web.issuing import issue, issue_batch
 from appliance.web.models import (
     BatchBody,
-    BatchOutcomes,
     CertificateQuery,
     InspectBody,
-    IssuedCertificates,
     SerialPath,
     Sized,
+)
+from appliance.web.replies import (
+    BatchOutcomes,
+    CertificateOnRecord,
+    CertificatePage,
+    Inspected,
+    IssuedCertificates,
 )
 from appliance.web.services import Services, may, requester, require
 
 _TAG = Tag(name="certificates", description="Ask for certificates, search them, look one over.")
+_ISSUING = ("policy-denied", "conflict", "unacceptable-key", "hsm-unavailable", "issuance-halted")
 
 
 def build(services: Services) -> APIBlueprint:
     """Return the routes."""
     api = APIBlueprint("certificates", __name__, url_prefix="/v1/certificates", abp_tags=[_TAG])
 
-    @api.post("/user", summary="Ask for user certificates", responses={201: IssuedCertificates})
+    @api.post(
+        "/user",
+        summary="Ask for user certificates",
+        responses={201: IssuedCertificates},
+        openapi_extensions=problems(*_ISSUING),
+    )
     def issue_user(body: UserCertificateBody) -> tuple[Response, int]:
         """What is not named is everything that your grants give."""
         return issue(services, "certificate.user", body)
 
-    @api.post("/host", summary="Ask for a host certificate", responses={201: IssuedCertificates})
+    @api.post(
+        "/host",
+        summary="Ask for a host certificate",
+        responses={201: IssuedCertificates},
+        openapi_extensions=problems(*_ISSUING),
+    )
     def issue_host(body: HostCertificateBody) -> tuple[Response, int]:
         """For a registered host; needs the role enroller."""
         return issue(services, "certificate.host", body)
 
-    @api.post("/batch", summary="Ask for many certificates", responses={200: BatchOutcomes})
+    @api.post(
+        "/batch",
+        summary="Ask for many certificates",
+        responses={200: BatchOutcomes},
+        openapi_extensions=problems("policy-denied", "conflict"),
+    )
     def batch(body: BatchBody) -> Response:
         """For services. One outcome for each request, in order; a bad one does not fail the others."""
         return issue_batch(services, body)
 
-    @api.get("", summary="Search certificates")
+    @api.get(
+        "",
+        summary="Search certificates",
+        responses={200: CertificatePage},
+        openapi_extensions=problems("policy-denied"),
+    )
     def search(query: CertificateQuery) -> Response:
         """Auditors see all, everyone else the certificates of his own. Newest first."""
         services.await_size(query.min_size)
@@ -61,7 +88,12 @@ def build(services: Services) -> APIBlueprint:
         found = [render_certificate(record, now_s) for record in page.certificates]
         return jsonify(certificates=found, cursor=page.cursor, ledger_size=page.size)
 
-    @api.get("/<serial>", summary="All that is on record of a certificate")
+    @api.get(
+        "/<digits:serial>",
+        summary="All that is on record of a certificate",
+        responses={200: CertificateOnRecord},
+        openapi_extensions=problems("not-found"),
+    )
     def show(path: SerialPath, query: Sized) -> Response:
         """By serial: request, identity, grants, certificate, revocation, and where its proof is."""
         services.await_size(query.min_size)
@@ -70,7 +102,12 @@ def build(services: Services) -> APIBlueprint:
             size = snapshot.size
         return jsonify(render_certificate(record, services.now_ms() // 1000) | {"ledger_size": size})
 
-    @api.post("/inspect", summary="Look a certificate over")
+    @api.post(
+        "/inspect",
+        summary="Look a certificate over",
+        responses={200: Inspected},
+        openapi_extensions=problems("policy-denied"),
+    )
     def inspect(body: InspectBody) -> Response:
         """Decode it, check its CA's signature, and say whether it is on record. For auditors and services."""
         certificate = parse_any_certificate(body.certificate)

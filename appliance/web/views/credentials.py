@@ -5,8 +5,11 @@ from __future__ import annotations
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
+from appliance.index.paging import list_credentials
 from appliance.index.render import render_credential
-from appliance.web.models import CredentialPath, OrderRequest, ReasonBody, Sized
+from appliance.web.description import problems
+from appliance.web.models import CreateCredentialOrder, CredentialPath, CredentialsQuery, ReasonBody
+from appliance.web.replies import CarriedOut, CredentialPage, CredentialRevoked
 from appliance.web.services import Services, require
 
 _TAG = Tag(name="credentials", description="API credentials.")
@@ -16,22 +19,38 @@ def build(services: Services) -> APIBlueprint:
     """Return the routes."""
     api = APIBlueprint("credentials", __name__, url_prefix="/v1/credentials", abp_tags=[_TAG])
 
-    @api.get("", summary="All API credentials")
-    def list_(query: Sized) -> Response:
+    @api.get(
+        "",
+        summary="All API credentials",
+        responses={200: CredentialPage},
+        openapi_extensions=problems("policy-denied"),
+    )
+    def list_(query: CredentialsQuery) -> Response:
         """Newest first; for operators and admins."""
         services.await_size(query.min_size)
         with services.index.snapshot() as snapshot:
             require(snapshot, "credential.revoke")
-            now_s = services.now_ms() // 1000
-            found = [render_credential(record, now_s) for record in snapshot.credentials()]
-            return jsonify(credentials=found, ledger_size=snapshot.size)
+            page = list_credentials(snapshot, cursor=query.cursor, limit=query.limit)
+        now_s = services.now_ms() // 1000
+        found = [render_credential(record, now_s) for record in page.records]
+        return jsonify(credentials=found, cursor=page.cursor, ledger_size=page.size)
 
-    @api.post("", summary="Put a credential on record, by order")
-    def create(body: OrderRequest) -> tuple[Response, int]:
+    @api.post(
+        "",
+        summary="Put a credential on record, by order",
+        responses={201: CarriedOut},
+        openapi_extensions=problems("policy-denied", "conflict", "issuance-halted"),
+    )
+    def create(body: CreateCredentialOrder) -> tuple[Response, int]:
         """The command is `credential.create`; it has the SHA-256 of a secret that its maker keeps."""
-        return jsonify(services.order(body, verb="credential.create")), 201
+        return jsonify(services.order(body.command, body.orders)), 201
 
-    @api.post("/<id>/revoke", summary="Revoke a credential")
+    @api.post(
+        "/<id>/revoke",
+        summary="Revoke a credential",
+        responses={200: CredentialRevoked},
+        openapi_extensions=problems("policy-denied", "not-found"),
+    )
     def revoke(path: CredentialPath, body: ReasonBody) -> Response:
         """It identifies nobody any more."""
         done = services.ask("credential.revoke", body={"id": path.id, "reason": body.reason})

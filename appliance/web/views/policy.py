@@ -9,7 +9,10 @@ from appliance.authority.commands import ApplyPolicy
 from appliance.errors import Refusal
 from appliance.policy.document import PolicyFile
 from appliance.policy.roles import roles_of
+from appliance.web.caching import keepable_facts
+from appliance.web.description import KEPT, problems
 from appliance.web.models import PolicyRequest, Sized
+from appliance.web.replies import CarriedOut, PolicyShown, WhoYouAre
 from appliance.web.services import Services, requester, require
 
 _TAG = Tag(name="policy", description="The policy in force.")
@@ -19,7 +22,12 @@ def build(services: Services) -> APIBlueprint:
     """Return the routes."""
     api = APIBlueprint("policy", __name__, url_prefix="/v1", abp_tags=[_TAG])
 
-    @api.get("/policy", summary="The policy in force")
+    @api.get(
+        "/policy",
+        summary="The policy in force",
+        responses={200: PolicyShown, 304: KEPT},
+        openapi_extensions=problems("policy-denied", "not-found"),
+    )
     def show(query: Sized) -> Response:
         """Its files, and the entry that applied them; for admins."""
         services.await_size(query.min_size)
@@ -29,23 +37,25 @@ def build(services: Services) -> APIBlueprint:
             if seq is None:
                 raise Refusal("not-found", "no policy has been applied")
             files = [{"name": file.name, "text": file.text} for file in snapshot.policy_files(seq)]
-            return jsonify(policy=seq, files=files, ledger_size=snapshot.size)
+            facts = {"policy": seq, "files": files, "ledger_size": snapshot.size}
+        return keepable_facts(facts, scope="private")
 
-    @api.put("/policy", summary="Apply a policy, by order")
+    @api.put(
+        "/policy",
+        summary="Apply a policy, by order",
+        responses={200: CarriedOut},
+        openapi_extensions=problems("policy-denied", "conflict", "issuance-halted"),
+    )
     def apply(body: PolicyRequest) -> Response:
         """The signed command is `policy.apply` with the SHA-256 of each file, in their order."""
         files = [PolicyFile(name=file.name, text=file.text) for file in body.files]
-        done = services.ask(
-            "order",
-            command=ApplyPolicy.of(files).to_command(),
-            orders=[order.model_dump() for order in body.orders],
-            files=[file.model_dump() for file in body.files],
-        )
-        return jsonify(done)
+        texts = [file.model_dump() for file in body.files]
+        return jsonify(services.order(ApplyPolicy.of(files), body.orders, files=texts))
 
-    @api.get("/whoami", summary="Who you are")
-    def whoami() -> Response:
+    @api.get("/whoami", summary="Who you are", responses={200: WhoYouAre})
+    def whoami(query: Sized) -> Response:
         """As your credential says, with the roles that the policy gives you."""
+        services.await_size(query.min_size)
         identity = requester()
         with services.index.snapshot() as snapshot:
             policy = snapshot.policy()

@@ -167,16 +167,6 @@ def test_service_that_does_not_run_is_exit_3(tmp_path: Path) -> None:
     assert stopped.order("host", "remove", HOST, check=False).returncode == 3
 
 
-def test_every_command_has_help_with_examples(service: Service) -> None:
-    top = service.cli("--help").stdout
-    for group in ("ca", "cert", "policy", "access", "host", "credential", "ledger"):
-        assert f"  {group} " in top
-        listing = service.cli(group, "--help").stdout
-        for verb in listing.split("Commands:\n")[1].split("\n"):
-            if verb.strip():
-                assert "Examples:" in service.cli(group, verb.split()[0], "--help").stdout
-
-
 def make_key(directory: Path) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "other"], check=True)
     return directory / "other"

@@ -255,7 +255,7 @@ def test_nothing_of_all_this_was_an_internal_error(service: Service) -> None:
 
 
 def test_replies_carry_the_headers_that_keep_browsers_careful(service: Service) -> None:
-    reply = service.http("GET", "/v1/cas")
+    reply = service.http("GET", "/v1/whoami", as_="dave")
     assert reply.headers["strict-transport-security"].startswith("max-age=")
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert reply.headers["cache-control"] == "no-store"

@@ -25,7 +25,7 @@ from audit.merkle import (
 )
 from audit.note import vkey_for
 from audit.proof import parse_proof, verify_proof
-from audit.tiles import WIDTH, TileReader, TileWriter, format_tile_path
+from audit.tiles import WIDTH, TileReader, TileWriter, format_tile_path, parse_tile_path
 from audit.verifier import TilesSource
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -174,3 +174,48 @@ def test_crash_between_any_two_writes_leaves_the_old_checkpoint_complete(
     grow(TileWriter.open(directory), 700)
     with TilesSource(directory) as source:
         assert not list(source.findings())
+
+
+@given(size=st.integers(1, 700), width=st.integers(1, WIDTH), level=st.sampled_from([0, "entries"]))
+@settings(max_examples=30, deadline=None)
+def test_part_that_was_once_published_is_read_for_ever(size: int, width: int, level: int | str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        grow(TileWriter.open(Path(scratch)), size)
+        path = format_tile_path(level, 0, width)
+        reader = TileReader(Path(scratch))
+        if size < width:
+            with pytest.raises(TilesDamaged):
+                reader.read_tile(path)
+        elif level == 0:
+            assert reader.read_tile(path) == b"".join(leaf_hash(entry(seq)) for seq in range(width))
+        else:
+            bundle = b"".join(len(entry(seq)).to_bytes(2) + entry(seq) for seq in range(width))
+            assert reader.read_tile(path) == bundle
+
+
+@given(
+    level=st.one_of(st.integers(0, 63), st.just("entries")),
+    index=st.integers(0, 10**9),
+    width=st.integers(1, 256),
+)
+def test_path_of_a_tile_is_parsed_to_what_it_was_made_of(level: int | str, index: int, width: int) -> None:
+    assert parse_tile_path(format_tile_path(level, index, width)) == (level, index, width)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tile/00/000",
+        "tile/0/x000/067",
+        "tile/0/000.p/256",
+        "tile/0/000.p/0",
+        "tile/0/000.p/017",
+        "tile/0/000.p/300",
+        "tile/0/00",
+        "checkpoint",
+        "tile/entries/../000",
+    ],
+)
+def test_path_that_no_tile_has_is_refused(path: str) -> None:
+    with pytest.raises(TilesDamaged, match="no tile has this path"):
+        parse_tile_path(path)

@@ -97,7 +97,7 @@ def _misfits() -> Iterator[tuple[str, Data]]:
         example("host.registered", labels=[{"name": "a", "value": "b"}, {"name": "a", "value": "c"}]),
     )
     yield "host.removed", example("host.removed", reason="")
-    yield "credential.created", example("credential.created", kind="host")
+    yield "credential.created", example("credential.created", kind="robot")
     yield "credential.created", example("credential.created", id="0F")
 
 

@@ -9,6 +9,7 @@ from appliance.config import LimitsTable
 from appliance.errors import Refusal
 from appliance.index.queries import Index
 from appliance.web.addresses import Addresses
+from appliance.web.jsonbody import StrictRequest
 from appliance.web.slowing import SlowingAuthenticator
 from support.authority import NOW_MS
 from support.web import NOWHERE
@@ -76,7 +77,7 @@ def identify(authenticator: SlowingAuthenticator, address: str, credential: str 
     headers = [] if credential is None else [("Authorization", f"Bearer {credential}")]
     environ = EnvironBuilder(headers=headers).get_environ() | {"REMOTE_ADDR": address}
     try:
-        identity = authenticator.identify(Request(environ))
+        identity = authenticator.identify(StrictRequest(environ))
     except Refusal as refusal:
         return refusal.slug
     return "nobody" if identity is None else str(identity)
@@ -91,7 +92,7 @@ def test_requests_that_show_nothing_valid_are_cut_off_by_address() -> None:
     assert told == ["unauthenticated"] * 3 + ["rate-limited"] * 2
     assert identify(authenticator, "192.0.2.1") == "rate-limited"
     assert [identify(authenticator, "192.0.2.2") for _ in range(4)] == ["nobody"] * 3 + ["rate-limited"]
-    request = Request(EnvironBuilder().get_environ() | {"REMOTE_ADDR": "192.0.2.1"})
+    request = StrictRequest(EnvironBuilder().get_environ() | {"REMOTE_ADDR": "192.0.2.1"})
     with pytest.raises(Refusal, match="too many requests from your address") as refused:
         authenticator.identify(request)
     assert refused.value.members == {"retry_after_s": 20}

@@ -106,6 +106,7 @@ def test_bytes_that_never_became_a_request_get_a_whole_reply(error: Exception, s
     lines = head.decode().split("\r\n")
     assert lines[0].startswith(f"HTTP/1.1 {STATUSES[slug]} ")
     assert "Connection: close" in lines
+    assert f"X-Request-Id: {instance}" in lines
     assert f"Content-Length: {len(body)}" in lines
     problem = json.loads(body)
     assert (problem["type"], problem["instance"]) == (f"/problems/{slug}", f"urn:uuid:{instance}")

@@ -1,0 +1,82 @@
+"""Lists in pages: a cursor is where the last page ended, and every cursor of the right form is a position.
+
+So nothing is kept between pages, and what is added or removed meanwhile disturbs none of the others. Callers
+take cursors as they are given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from appliance.errors import malformed
+from appliance.index.queries import MAX_PAGE, Snapshot
+from appliance.index.records import CredentialRecord, HostRecord, host_of
+
+HOST_CURSOR: Final = r"^([0-9a-f]{2}){1,253}$"  # the name's bytes
+CREDENTIAL_CURSOR: Final = r"^[0-7][0-9a-f]{11}[0-9a-f]{16}$"  # milliseconds and id
+_FIRST: Final = (2**62, "")
+
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Generic[_Record]):
+    """Some records, in the list's order, and where the next ones begin."""
+
+    records: tuple[_Record, ...]
+    cursor: str | None
+    size: int
+
+
+def list_hosts(snapshot: Snapshot, *, cursor: str | None, limit: int) -> Listed[HostRecord]:
+    """Return some of the hosts that are registered now, by name.
+
+    Raises:
+        Refusal: ``malformed-request``; the cursor or the limit is none.
+    """
+    after = "" if cursor is None else bytes.fromhex(_check(HOST_CURSOR, cursor)).decode("latin-1")
+    rows = snapshot.rows(
+        "SELECT * FROM host WHERE until_ms > :now AND name > :after ORDER BY name LIMIT :limit",
+        now=2**62 - 1,
+        after=after,
+        limit=_check_limit(limit) + 1,
+    )
+    return _cut(snapshot, [host_of(row) for row in rows], limit, lambda host: host.name.encode().hex())
+
+
+def list_credentials(snapshot: Snapshot, *, cursor: str | None, limit: int) -> Listed[CredentialRecord]:
+    """Return some of the API credentials, newest first; raises as :func:`list_hosts`."""
+    before_ms, before_id = _FIRST
+    if cursor is not None:
+        _check(CREDENTIAL_CURSOR, cursor)
+        before_ms, before_id = int(cursor[:12], 16), cursor[12:]
+    rows = snapshot.rows(
+        "SELECT * FROM credential WHERE (created_ms, id) < (:ms, :id) "
+        "ORDER BY created_ms DESC, id DESC LIMIT :limit",
+        ms=before_ms,
+        id=before_id,
+        limit=_check_limit(limit) + 1,
+    )
+    found = [CredentialRecord(**row) for row in rows]
+    return _cut(snapshot, found, limit, lambda each: f"{each.created_ms:012x}{each.id}")
+
+
+def _cut(snapshot: Snapshot, found: Sequence[Any], limit: int, position: Callable[[Any], str]) -> Listed[Any]:
+    """Make a page of what was found; one more than fits says that there is a next one."""
+    cursor = position(found[limit - 1]) if len(found) > limit else None
+    return Listed(records=tuple(found[:limit]), cursor=cursor, size=snapshot.size)
+
+
+def _check(pattern: str, cursor: str) -> str:
+    if re.fullmatch(pattern, cursor) is None:
+        raise malformed("cursor", "expected one that an earlier page gave")
+    return cursor
+
+
+def _check_limit(limit: int) -> int:
+    if not 0 < limit <= MAX_PAGE:
+        raise malformed("limit", f"got {limit}, expected 1 to {MAX_PAGE}")
+    return limit

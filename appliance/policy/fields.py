@@ -1,0 +1,73 @@
+"""Names and the like as fields of pydantic models: checked as policies check them, and described in OpenAPI.
+
+A description says as much as JSON Schema can. What it cannot say has a ``format`` of its own, which tells a
+reader, and a generator of examples, where to look.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from appliance.durations import parse_duration
+from appliance.networks import parse_networks
+from appliance.policy.document import MAX_TTL_S, PERMITS
+from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
+
+KEY_FORMAT: Final = "ssh-public-key"
+CERTIFICATE_FORMAT: Final = "ssh-certificate"
+TTL_FORMAT: Final = "ttl"
+NETWORK_FORMAT: Final = "cidr"
+_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
+
+def _check_permit(name: str) -> str:
+    if name not in PERMITS:
+        raise ValueError(f"got {name[:40]!r}, expected one of {', '.join(PERMITS)}")
+    return name
+
+
+def _check_ttl(text: str) -> str:
+    seconds = parse_duration(text)
+    if seconds > MAX_TTL_S:
+        raise ValueError(f"got {text}, expected at most {MAX_TTL_S // 86_400}d")
+    return text
+
+
+def _check_networks(blocks: list[str]) -> list[str]:
+    return list(parse_networks(blocks))
+
+
+def _read_whole(number: object) -> object:
+    """Read 17.0 as 17: they are one JSON number (RFC 8259 §6), and one in RFC 8785 too."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _text(pattern: str, example: str, **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "description": f"such as {example}", **more})
+
+
+NameField = Annotated[str, AfterValidator(check_name), _text(r"^[a-z0-9][a-z0-9._-]{0,62}$", "acme-users")]
+CustomerField = Annotated[str, AfterValidator(check_customer), _text(r"^[a-z0-9][a-z0-9._-]{0,62}$", "acme")]
+HostGroupField = Annotated[
+    str, AfterValidator(check_host_group), _text(r"^[a-z0-9][a-z0-9.-]{0,62}$", "acme-eu-db")
+]
+LoginField = Annotated[
+    str, AfterValidator(check_login), _text(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,31}\$?$", "postgres")
+]
+HostNameField = Annotated[
+    str,
+    AfterValidator(check_host_name),
+    _text(rf"^{_LABEL}(\.{_LABEL})*$", "db-7.acme.example", maxLength=253),
+]
+TtlField = Annotated[
+    str, AfterValidator(_check_ttl), _text(r"^[1-9][0-9]{0,8}[smhdw]$", "8h", format=TTL_FORMAT)
+]
+PermitField = Annotated[
+    str, AfterValidator(_check_permit), WithJsonSchema({"type": "string", "enum": list(PERMITS)})
+]
+# Comes last among the annotations of an int, so that its bounds are described.
+READ_WHOLE: Final = BeforeValidator(_read_whole)
+_Network = Annotated[str, WithJsonSchema({"type": "string", "format": NETWORK_FORMAT})]
+NetworksField = Annotated[list[_Network], AfterValidator(_check_networks)]

@@ -1,0 +1,157 @@
+"""What schemathesis is told beyond the description. It loads this module itself (SCHEMATHESIS_HOOKS).
+
+JSON Schema cannot say that a list is sorted, that one parameter is not above another, what a public key is,
+or that an order is signed: here is how to make such. What is made invalid on purpose stays so, and no answer
+is judged more leniently.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import schemathesis
+from hypothesis import strategies as st
+
+from appliance.authority.client import AuthorityClient
+from appliance.authority.commands import ApplyPolicy
+from appliance.cli.ordering import VALIDITY_S, sign_order
+from appliance.policy.document import MAX_FILES, PolicyFile
+from appliance.ssh.keys import format_public_key_line
+from audit.errors import EntryError
+from support.service import HOST
+from support.ssh_examples import public_key
+
+DATA: Final = Path(os.environ["DESCRIBED_DATA"])
+KEY: Final = Path(os.environ["DESCRIBED_KEY"])
+POLICY: Final = Path(os.environ["DESCRIBED_POLICY"]).read_text("utf-8")
+CERTIFICATE: Final = os.environ["DESCRIBED_CERTIFICATE"]
+SERIAL: Final = os.environ["DESCRIBED_SERIAL"]
+OWN_CREDENTIAL: Final = os.environ["DESCRIBED_CREDENTIAL"]
+OTHER_CREDENTIAL: Final = os.environ["DESCRIBED_OTHER_CREDENTIAL"]
+
+_LINES: Final = [
+    format_public_key_line(public_key(kind)) for kind in ("ed25519", "nistp256", "nistp384", "nistp521")
+]
+_WORDS: Final = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=40)
+_FORMATS: Final[dict[str, st.SearchStrategy[str]]] = {
+    "ssh-public-key": st.sampled_from(_LINES),
+    "ssh-certificate": st.just(CERTIFICATE),
+    "policy": st.just(POLICY),
+    "subject": _WORDS,
+    "ttl": st.builds("{}{}".format, st.integers(1, 52), st.sampled_from("smhdw")),
+    "cidr": st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str),
+    "tile-index": st.sampled_from(["000", "001", "999"]),
+    # Unix time begins in 1970, and has no leap seconds.
+    "date-time": st.datetimes(min_value=datetime(1970, 1, 2)).map("{0:%Y-%m-%dT%H:%M:%S}Z".format),  # noqa: DTZ001
+}
+for _name, _strategy in _FORMATS.items():
+    schemathesis.openapi.format(_name, _strategy)
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """Make what is valid by itself valid as a whole."""
+    _choose_sizes(case.query)
+    _choose_subject(case.path_parameters)
+    if isinstance(case.body, dict):
+        if str(case.body.get("host", "")).endswith(tuple("abcdefghijklm")):
+            case.body["host"] = HOST
+        _settle(case)
+
+
+def _choose_subject(path: Any) -> None:
+    """Ask for what is there, at times; and never revoke the credential that everything is asked with."""
+    if not path:
+        return
+    if path.get("id") == OWN_CREDENTIAL:
+        path["id"] = OTHER_CREDENTIAL
+    if str(path.get("serial")).endswith(("0", "2", "4")):
+        path["serial"] = SERIAL
+    if path.get("index") == "000":
+        path |= {"level": "entries", "index": "000.p/8"}
+
+
+def _choose_sizes(query: Any) -> None:
+    """Ask for sizes that the log has: for others a reader waits a second, and is told to try again."""
+    if not query:
+        return
+    for name in ("min_size", "old", "new"):
+        if (value := _as_int(query.get(name))) is not None and 8 < value <= 2**53:
+            query[name] = 1 + value % 8
+    old, new = _as_int(query.get("old")), _as_int(query.get("new"))
+    if old is not None and new is not None and old > new > 0:
+        query["old"], query["new"] = new, old
+
+
+def _as_int(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else None
+
+
+def _settle(case: Any) -> None:
+    command = case.body.get("command")
+    if case.path == "/v1/policy":
+        files = case.body.get("files")
+        if isinstance(files, list) and len(files) <= MAX_FILES:
+            del files[1:]  # they are all one policy, and cannot be there twice
+        command = _policy_command(files)
+    elif isinstance(command, dict):
+        _sort(command)
+        if case.method == "DELETE" and isinstance(command.get("name"), str):
+            command["name"] = (case.path_parameters or {}).get("name", "")
+        if "customer" in command and isinstance(command["customer"], str):
+            command["customer"] = "acme"
+    orders = case.body.get("orders")
+    # A signature that is none is to be refused, so not all of them are made good.
+    if isinstance(command, dict) and isinstance(orders, list) and len(orders) == 1 and _is_order(orders[0]):
+        _sign(orders[0], {name: value for name, value in command.items() if value is not None})
+
+
+def _sort(command: dict[str, Any]) -> None:
+    names, labels = command.get("names"), command.get("labels")
+    if isinstance(names, list) and all(isinstance(each, str) for each in names):
+        command["names"] = sorted(set(names))
+    if isinstance(labels, list) and all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) for each in labels
+    ):
+        by_name = {each["name"]: each for each in labels}
+        command["labels"] = [by_name[name] for name in sorted(by_name)]
+
+
+def _policy_command(files: Any) -> Any:
+    try:
+        read = [PolicyFile(name=each["name"], text=each["text"]) for each in files]
+        return ApplyPolicy.of(read).to_command()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _is_order(order: Any) -> bool:
+    return isinstance(order, dict) and set(order) == {"operator", "policy", "expires_s", "signature"}
+
+
+def _sign(order: dict[str, Any], command: dict[str, Any]) -> None:
+    """Replace an order by carol's, unless its members are none in form."""
+    if not all(isinstance(order[name], int) for name in ("policy", "expires_s")):
+        return
+    context = _authority().call("context")
+    try:
+        signed = sign_order(
+            command,
+            origin=context["origin"],
+            policy_seq=context["policy"],
+            expires_s=context["now_s"] + VALIDITY_S,
+            operator="carol",
+            key=KEY,
+        )
+    except (EntryError, KeyError, UnicodeError):
+        return  # nothing that could be signed
+    order |= signed.model_dump()
+
+
+@cache
+def _authority() -> AuthorityClient:
+    return AuthorityClient(DATA / "run" / "admin.sock")
