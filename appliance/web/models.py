@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.authority.orders import OrderBody
+from appliance.index.cursors import MAX_CURSOR
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
 from appliance.moments import parse_moment_ms
 from appliance.policy.names import check_host_name, check_name
@@ -39,7 +40,7 @@ class Paged(Sized):
     """A page of a list."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
-    cursor: Annotated[str | None, Field(default=None, max_length=100)]
+    cursor: Annotated[str | None, Field(default=None, max_length=MAX_CURSOR)]
 
 
 class CertificateQuery(Paged):
@@ -90,7 +91,7 @@ class CredentialPath(_Model):
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
-class AccessParameters(Sized):
+class AccessParameters(Paged):
     """Who has access to what."""
 
     subject: Word | None = None
@@ -99,7 +100,10 @@ class AccessParameters(Sized):
     login: Word | None = None
     customer: Word | None = None
     at: Annotated[Moment | None, Field(default=None, description="any moment of the past; default: now")]
-    basis: Literal["certificates"] = "certificates"
+    basis: Annotated[
+        Literal["certificates", "policy"],
+        Field(description="who can log in by certificates that are live, or who could obtain one by policy"),
+    ] = "certificates"
 
 
 class InspectBody(_Model):
