@@ -68,7 +68,7 @@ def _register_host(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -
 
 def _remove_host(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
     portion.change(
-        "UPDATE host SET until_seq = ? WHERE name = ? AND until_seq = ?", entry.seq, data["name"], NEVER
+        "UPDATE host SET until_seq = ? WHERE name = ? AND +until_seq = ?", entry.seq, data["name"], NEVER
     )
 
 

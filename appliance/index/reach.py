@@ -89,7 +89,7 @@ class Reach:
 
     def _grants(self, subject: str | None, host_groups: frozenset[str] | None, first: int) -> Iterator[int]:
         """Yield the numbers of the grants that can have lines, from one on."""
-        numbers = set(range(first, len(self._policy.grants)))
+        numbers = set(range(max(0, first), len(self._policy.grants)))
         if subject is not None:
             numbers &= self._of_subject.get(subject, set())
         if host_groups is not None:

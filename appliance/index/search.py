@@ -65,7 +65,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Search:
-    """A question, and the part of the ledger that it is about: from ``low`` up to, not including, ``high``."""
+    """A question, and what it is about: the entries from ``low`` up to, not including, ``high``."""
 
     wanted: CertificateFilter
     size: int
