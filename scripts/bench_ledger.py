@@ -1,8 +1,8 @@
 """Large ledgers for measurements: many certificates, hosts and grants, written as the authority writes them.
 
 What stands in them is of realistic size and shape, and passes the fold that the authority starts with. CA
-signatures and those under orders are drawn at random: nobody looks at them until the ledger is verified, and it
-does not verify.
+signatures and those under orders are drawn at random: nobody looks at them until the ledger is verified, and
+it does not verify.
 """
 
 from __future__ import annotations
@@ -80,9 +80,7 @@ class Population:
             wide = number % 20 == 0
             groups = (f"bench-{draw.choice(ROLES)}",) if wide else tuple(draw.sample(places, 2))
             logins = tuple(draw.sample(LOGINS, draw.randint(1, 3)))
-            self.grants.append(
-                Grant(name=f"grant-{number}", users=users, host_groups=groups, logins=logins)
-            )
+            self.grants.append(Grant(name=f"grant-{number}", users=users, host_groups=groups, logins=logins))
 
     def labels(self, host: int) -> dict[str, str]:
         """Return the labels of a host: each pair of region and role has as many hosts as any other."""
@@ -118,7 +116,7 @@ def _strings(values: Sequence[str]) -> str:
 
 
 class Author:
-    """Writes entries as the authority does. Those about certificates it does not fold: nothing rests on them."""
+    """Writes entries as the authority does. Those about certificates it does not fold: none rests on them."""
 
     def __init__(self, ledger: Ledger, state: State, population: Population, end_s: int) -> None:
         self.ledger = ledger
@@ -307,8 +305,8 @@ def extend_ledger(path: Path) -> tuple[Ledger, State]:
 def write_ledger(path: Path, size: Size, now_s: int) -> None:
     """Write a large ledger, or make the one that is there large.
 
-    A ledger that is there has its own head: what is added is recorded then or later, also where it says that it
-    was valid long before.
+    A ledger that is there has its own head: what is added is recorded then or later, also where it says that
+    it was valid long before.
     """
     exists = path.exists()
     ledger, state = extend_ledger(path) if exists else begin_ledger(path, now_s - size.days * DAY_S)
@@ -349,7 +347,12 @@ def _first_entries() -> Iterator[tuple[str, dict[str, Any]]]:
             f'[[operator]]\nname = "carol"\nkeys = ["{lines[4]}"]\nroles = ["admin"]\n',
         )
     )
-    order = {"operator": "carol", "policy": 0, "expires_s": 0, "signature": base64.b64encode(bytes(99)).decode()}
+    order = {
+        "operator": "carol",
+        "policy": 0,
+        "expires_s": 0,
+        "signature": base64.b64encode(bytes(99)).decode(),
+    }
     ordered = {"command": {"verb": "policy.apply"}, "orders": [order]}
     yield "policy.file", {"name": "policy.toml", "part": 0, "parts": 1, "text": text}
     digest = hashlib.sha256(text.encode()).hexdigest()

@@ -11,10 +11,20 @@ from tempfile import TemporaryDirectory
 import click
 
 from appliance.authority.client import AuthorityClient
-from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_fields
+from appliance.cli.console import (
+    Shell,
+    examples,
+    json_option,
+    note,
+    pass_shell,
+    plain_errors,
+    show_fields,
+    show_json,
+)
 from appliance.errors import ConfigError, Refusal
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.index.prove import prove
+from appliance.index.rebuild import ReadEntries, rebuild_index
 from audit.stores.sqlite import SqliteReader
 from audit.tiles import TileReader, TileWriter, export_ledger
 from audit.verifier import SqliteSource, TilesSource, UsageError, verify_bundle
@@ -107,6 +117,52 @@ def export(shell: Shell, directory: Path) -> None:
         finally:
             reader.close()
     note(f"{directory}: {TileReader(directory).size()} entries")
+
+
+@ledger.command("rebuild-index", epilog=examples("chancery ledger rebuild-index"))
+@json_option
+@pass_shell
+@plain_errors
+def rebuild(shell: Shell, as_json: bool) -> None:
+    """Build the index anew from the ledger, and print the hash of its state.
+
+    Beside a running service the entries come from the authority, and what is asked meanwhile is answered from
+    the old index. The same ledger gives the same hash, here and elsewhere.
+    """
+    config = shell.config()
+    with _open_entries(shell) as (read, size):
+        built = rebuild_index(config.index, read, size, _progress("building"))
+    if as_json:
+        show_json({"ledger_size": built.size, "state_hash": built.state_hash})
+    else:
+        show_fields({"entries": built.size, "state hash": built.state_hash})
+
+
+@contextmanager
+def _open_entries(shell: Shell) -> Iterator[tuple[ReadEntries, int]]:
+    """Open the ledger's entries: those of the authority if it runs, else those of the file."""
+    client = AuthorityClient(shell.config().admin_socket)
+    try:
+        size = client.call("entries", start=2**52, wait_s=0)["size"]
+    except Refusal as refusal:
+        if refusal.slug != "ledger-unavailable":
+            raise
+        reader = SqliteReader(shell.config().ledger)
+        try:
+            yield lambda start, end: list(reader.entries(start, end)), reader.size()
+        finally:
+            reader.close()
+        return
+    try:
+
+        def read(start: int, end: int) -> list[bytes]:
+            reply = client.call("entries", start=start, wait_s=0, timeout_s=_FETCH_TIMEOUT_S)
+            entries: list[bytes] = reply["entries"][: end - start]
+            return entries
+
+        yield read, size
+    finally:
+        client.close()
 
 
 def _read_pinned(shell: Shell) -> str | None:

@@ -15,7 +15,7 @@ from appliance.index.folds import FOLDS
 from appliance.index.holdings import first_holding, holding_id
 from appliance.index.portion import Portion
 from appliance.index.recorded import Recorded
-from appliance.index.schema import open_for_writing
+from appliance.index.schema import key_number, open_for_writing
 from appliance.index.shelves import FAILED, REVOKED, shelf_of
 from appliance.ssh.content import CertificateType
 from appliance.ssh.summary import summarize_tbs
@@ -91,24 +91,25 @@ class Projection:
         self._db.conn.executemany("INSERT OR REPLACE INTO meta(name, value) VALUES (?, ?)", rows)
 
     def _fold(self, entry: Recorded) -> None:
+        data: Mapping[str, Any] = entry.data
         if entry.time_ms > self._head_ms:
             self._portion.add("moment", entry.time_ms, entry.seq)
             self._head_ms = entry.time_ms
         match entry.kind:
             case "certificate.intent":
-                self._intend(entry, entry.data)
+                self._intend(entry, data)
             case "certificate.issued":
-                self._issue(entry, entry.data)
+                self._issue(entry, data)
             case "certificate.failed" | "certificate.abandoned":
-                self._fail(entry, entry.data)
+                self._fail(entry, data)
             case "certificate.revoked":
-                self._revoke(entry, entry.data)
+                self._revoke(entry, data)
             case "log.opened":
-                self._open_log(entry, entry.data)
+                self._open_log(entry, data)
             case kind if kind in FOLDS:
-                if kind.startswith("ca.") and "type" in entry.data:
-                    self._customers[entry.data["name"]] = entry.data.get("customer")
-                FOLDS[kind](self._portion, entry, entry.data)
+                if kind.startswith("ca.") and "type" in data:
+                    self._customers[data["name"]] = data.get("customer")
+                FOLDS[kind](self._portion, entry, data)
 
     def _open_log(self, entry: Recorded, data: Mapping[str, Any]) -> None:
         names = ("origin", "log_number", "ledger_key", "bundle_key", "probe_key", "max_ttl_s")
@@ -128,7 +129,7 @@ class Projection:
             f"{identity['provider']}:{identity['subject']}",
             self._customers.get(data["ca"]),
             data["request"].get("host"),
-            hashlib.sha256(tbs.subject_key).digest(),
+            key_number(hashlib.sha256(tbs.subject_key).digest()),
             min(tbs.valid_after, _FOREVER_S),
             min(tbs.valid_before, _FOREVER_S),
             entry.time_ms,

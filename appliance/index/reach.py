@@ -22,7 +22,7 @@ Line = tuple[int, ...]
 class Holder:
     """Whom a grant names: a user, a service, a member of the document's groups, or a provider's group.
 
-    ``through`` are the document's groups that he is a member of. Who is in a provider's group is not on record.
+    ``through`` are the document's groups that he is in. Who is in a provider's group is not on record.
     """
 
     subject: str

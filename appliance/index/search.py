@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Literal
 
@@ -13,6 +14,7 @@ from appliance.index.cursors import check_size, format_cursor, parse_cursor
 from appliance.index.holdings import first_holding
 from appliance.index.queries import MAX_PAGE, Snapshot
 from appliance.index.records import RECORD_COLUMNS, RECORD_JOINS, CertificateRecord, certificate_of
+from appliance.index.schema import key_number
 from appliance.index.shelves import is_failed, is_host, is_revoked
 from appliance.index.streams import Span, choose_driver, find_spans, merge_newest
 from appliance.ssh.errors import SshFormatError
@@ -103,12 +105,18 @@ def find_certificates(
         equal=_columns(wanted),
     )
     records = (certificate_of(row, size) for row in _find(snapshot, search))
-    if wanted.key_id is not None:
-        records = (record for record in records if record.key_id == wanted.key_id)
-    found = tuple(islice(records, limit + 1))
+    found = tuple(islice(filter(partial(_is_exact, wanted), records), limit + 1))
     more = len(found) > limit
     after = format_cursor(after=[found[limit - 1].seq], size=size, at=now_s) if more else None
     return Page(certificates=found[:limit], cursor=after, size=size, now_s=now_s)
+
+
+def _is_exact(wanted: CertificateFilter, record: CertificateRecord) -> bool:
+    """Say whether a record is one that is wanted, and not only one that its index has in the same place."""
+    return (wanted.key_id or record.key_id, wanted.fingerprint or record.key_fingerprint) == (
+        record.key_id,
+        record.key_fingerprint,
+    )
 
 
 def _columns(wanted: CertificateFilter) -> dict[str, object]:
@@ -123,7 +131,7 @@ def _columns(wanted: CertificateFilter) -> dict[str, object]:
     }
     if wanted.fingerprint is not None:
         try:
-            columns["key_fingerprint"] = parse_fingerprint(wanted.fingerprint)
+            columns["key"] = key_number(parse_fingerprint(wanted.fingerprint))
         except SshFormatError as error:
             raise malformed("fingerprint", str(error)) from error
     return columns
@@ -135,7 +143,7 @@ def _find(snapshot: Snapshot, search: _Search) -> Iterator[dict[str, Any]]:
         return _find_one(snapshot, search, _seq_in(wanted.key_id, snapshot.log_number))
     if wanted.state == "pending":
         return _find_pending(snapshot, search)
-    selective = {"key_fingerprint", "host"} & search.equal.keys()
+    selective = {"key", "host"} & search.equal.keys()
     if wanted.principal is not None and not selective:
         return _find_by_principal(snapshot, search)
     source, conditions = choose_driver(search.equal)

@@ -18,7 +18,7 @@ from appliance.index.shelves import newest_expired_ms, oldest_live_ms
 
 # Which index a search for a column goes by, from the most selective to the least.
 _INDEXES: Final[Mapping[str, str]] = {
-    "key_fingerprint": "certificate_key",
+    "key": "certificate_key",
     "host": "certificate_host",
     "subject": "certificate_subject",
     "customer": "certificate_customer",

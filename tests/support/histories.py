@@ -34,9 +34,7 @@ class History:
     def add(self, kind: str, data: dict[str, Any]) -> Entry:
         """Append an entry at the present moment."""
         prev = self.entries[-1].leaf_hash if self.entries else FIRST_PREV
-        entry = encode_entry(
-            kind=kind, v=1, data=data, prev=prev, seq=len(self.entries), time_ms=self.now_ms
-        )
+        entry = encode_entry(kind=kind, v=1, data=data, prev=prev, seq=len(self.entries), time_ms=self.now_ms)
         self.entries.append(entry)
         return entry
 
@@ -81,9 +79,7 @@ def begin() -> History:
     history = History()
     keys = {name: format_public_key_line(public_key("ed25519", 40)) for name in ("bundle_key", "probe_key")}
     opened = {"format": 1, "origin": "ca.example.org/log/1", "log_number": 1, "nonce": "AAAA"}
-    history.add(
-        "log.opened", {**opened, **keys, "ledger_key": "k", "max_ttl_s": 86_400, "software": "tests"}
-    )
+    history.add("log.opened", {**opened, **keys, "ledger_key": "k", "max_ttl_s": 86_400, "software": "tests"})
     for customer in CUSTOMERS:
         for kind in ("user", "host"):
             for phase in ("created", "trusted", "signing"):

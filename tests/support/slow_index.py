@@ -1,7 +1,7 @@
 """The questions of the index, answered by going through the ledger from its first entry: slow and obvious.
 
-Nothing here is shared with the index. Entries are read as JSON, policies as TOML, certificates with the strict
-parser; a moment is a list of the entries that are not younger.
+Nothing here is shared with the index. Entries are read as JSON, policies as TOML, certificates with the
+strict parser; a moment is a list of the entries that are not younger.
 """
 
 from __future__ import annotations

@@ -23,8 +23,18 @@ from appliance.index.render import render_access
 from appliance.index.schema import open_for_reading, state_hash
 from appliance.index.search import CertificateFilter, find_certificates
 from appliance.ssh.certificate import attach_signature, parse_certificate_blob
+from appliance.ssh.keys import fingerprint
 from audit.entry import Entry
-from support.histories import CUSTOMERS, HOSTS, LOGINS, START_MS, SUBJECTS, USER_PRINCIPALS, histories
+from support.histories import (
+    CUSTOMERS,
+    HOSTS,
+    LOGINS,
+    START_MS,
+    SUBJECTS,
+    USER_PRINCIPALS,
+    begin,
+    histories,
+)
 from support.slow_index import (
     access_by_certificates,
     access_by_policy,
@@ -156,8 +166,6 @@ def test_settled_answer_stays_as_the_ledger_grows(
 def test_search_finds_what_the_entries_say(
     entries: list[Entry], wanted: dict[str, Any], key: Any, moment: int
 ) -> None:
-    from appliance.ssh.keys import fingerprint
-
     wanted = wanted if key is None else wanted | {"fingerprint": fingerprint(key)}
     now_s = max(moment, entries[-1].time_ms) // 1000
     with written(entries) as (index, _), index.snapshot() as snapshot:
@@ -168,9 +176,7 @@ def test_search_finds_what_the_entries_say(
 def pages(snapshot: Snapshot, wanted: dict[str, Any], now_s: int) -> Iterator[tuple[int, str]]:
     cursor: str | None = None
     while True:
-        page = find_certificates(
-            snapshot, CertificateFilter(**wanted), now_s=now_s, cursor=cursor, limit=2
-        )
+        page = find_certificates(snapshot, CertificateFilter(**wanted), now_s=now_s, cursor=cursor, limit=2)
         yield from ((each.seq, each.state(page.now_s)) for each in page.certificates)
         if (cursor := page.cursor) is None:
             return
@@ -255,8 +261,6 @@ def test_index_that_follows_in_portions_is_the_one_that_is_built_from_nothing(
 
 @pytest.mark.parametrize("cursor", ["", "x", "e30", "eyJhZnRlciI6WzFdfQ", "W10", "eyJhZnRlciI6Wy0xXX0"])
 def test_cursor_that_no_page_gave_is_refused(cursor: str) -> None:
-    from support.histories import begin
-
     with written(begin().entries) as (index, _), index.snapshot() as snapshot:
         with pytest.raises(Refusal, match="cursor"):
             find_certificates(snapshot, CertificateFilter(), now_s=0, cursor=cursor, limit=1)
