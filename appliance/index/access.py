@@ -18,7 +18,7 @@ from appliance.index.live import LiveQuery, find_live, find_principals
 from appliance.index.prefix import Prefix
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Snapshot
 from appliance.index.reach import Reachable
-from appliance.index.records import CertificateRecord, certificate_of
+from appliance.index.records import CertificateRecord
 from appliance.index.scene import Place, Scene, open_scene
 
 Basis = Literal["certificates", "policy"]
@@ -122,14 +122,16 @@ def _by_certificates(
         login=query.login,
         principals=_wanted_principals(scene, query.login),
     )
-    for row in find_live(scene.snapshot, live):
-        record = certificate_of(row, scene.prefix.upto)
+    for principal in find_live(scene.snapshot, live):
+        record = scene.certificate(principal.seq)
+        if live.principals is not None and (principal.principal_id, record.customer) not in live.principals:
+            continue
         yield (
-            (row["holding"],),
+            (principal.holding,),
             CertifiedAccess(
-                place=scene.place(scene.takers(row["host_group"], record.customer)),
-                login=row["login"],
-                principal=row["principal"],
+                place=scene.place(scene.takers(principal.host_group, record.customer)),
+                login=principal.login,
+                principal=principal.principal,
                 ca_phase=scene.key_phase(record.ca, record.ca_key),
                 certificate=record,
             ),

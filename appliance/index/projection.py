@@ -16,7 +16,7 @@ from appliance.index.holdings import first_holding, holding_id
 from appliance.index.portion import Portion
 from appliance.index.recorded import Recorded
 from appliance.index.schema import key_number, open_for_writing
-from appliance.index.shelves import FAILED, REVOKED, shelf_of
+from appliance.index.shelves import FAILED, REVOKED, Shelf, shelf_number
 from appliance.ssh.content import CertificateType
 from appliance.ssh.summary import summarize_tbs
 
@@ -76,7 +76,10 @@ class Projection:
         self.size = int(meta["size"])
         self._head_ms = int(meta.get("head_ms", -1))
         self._log_number = int(meta.get("log_number", 0))
-        self._shelves = {shelf for (shelf,) in db.execute("SELECT shelf FROM shelf")}
+        self._shelves = {
+            number: Shelf(number=number, shortest_s=shortest_s, longest_s=longest_s)
+            for number, shortest_s, longest_s in db.execute("SELECT shelf, shortest_s, longest_s FROM shelf")
+        }
         self._customers: dict[str, str | None] = dict(
             db.execute("SELECT ca, customer FROM ca_phase ORDER BY seq")
         )
@@ -119,8 +122,10 @@ class Projection:
     def _intend(self, entry: Recorded, data: Mapping[str, Any]) -> None:
         tbs = summarize_tbs(b64decode(data["tbs"]))
         identity = data["identity"]
-        shelf = shelf_of(tbs.type, recorded_s=entry.time_ms // 1000, valid_before=tbs.valid_before)
-        self._use_shelf(shelf)
+        valid_before = min(tbs.valid_before, _FOREVER_S)
+        lifetime_s = valid_before - entry.time_ms // 1000
+        shelf = shelf_number(tbs.type, lifetime_s)
+        self._use_shelf(shelf, lifetime_s)
         add = self._portion.add
         add(
             "certificate",
@@ -131,7 +136,7 @@ class Projection:
             data["request"].get("host"),
             key_number(hashlib.sha256(tbs.subject_key).digest()),
             min(tbs.valid_after, _FOREVER_S),
-            min(tbs.valid_before, _FOREVER_S),
+            valid_before,
             entry.time_ms,
             entry.raw,
         )
@@ -172,11 +177,12 @@ class Projection:
 
     def _move(self, seq: int, to: int) -> bool:
         """Put a certificate and its principals on another shelf; say whether it was not there yet."""
-        found = self._portion.read("SELECT shelf FROM certificate WHERE seq = ?", seq)
+        sql = "SELECT shelf, valid_before - time_ms / 1000 FROM certificate WHERE seq = ?"
+        found = self._portion.read(sql, seq)
         if not found or found[0][0] & to:
             return False
         shelf = found[0][0] | to
-        self._use_shelf(shelf)
+        self._use_shelf(shelf, found[0][1])
         self._portion.change("UPDATE certificate SET shelf = ? WHERE seq = ?", shelf, seq)
         self._portion.change(
             "UPDATE holding SET shelf = ? WHERE id >= ? AND id < ?",
@@ -186,7 +192,15 @@ class Projection:
         )
         return True
 
-    def _use_shelf(self, shelf: int) -> None:
-        if shelf not in self._shelves:
-            self._shelves.add(shelf)
-            self._portion.add("shelf", shelf)
+    def _use_shelf(self, number: int, lifetime_s: int) -> None:
+        known = self._shelves.get(number)
+        if known is not None and known.takes(lifetime_s):
+            return
+        shelf = Shelf(number=number, shortest_s=lifetime_s, longest_s=lifetime_s)
+        shelf = self._shelves[number] = shelf if known is None else known.with_one(lifetime_s)
+        self._portion.change(
+            "INSERT OR REPLACE INTO shelf(shelf, shortest_s, longest_s) VALUES (?, ?, ?)",
+            number,
+            shelf.shortest_s,
+            shelf.longest_s,
+        )

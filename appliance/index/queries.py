@@ -21,8 +21,7 @@ from appliance.index.fleet import Fleet, Registered
 from appliance.index.prefix import Prefix
 from appliance.index.reach import Reach
 from appliance.index.records import (
-    RECORD_COLUMNS,
-    RECORD_JOINS,
+    RECORD_SQL,
     CaKeyRecord,
     CertificateRecord,
     CredentialRecord,
@@ -125,11 +124,12 @@ class Snapshot:
     def certificate(self, serial: str) -> CertificateRecord | None:
         """Return a certificate by serial."""
         log_number, seq = divmod(int(serial), 1 << 48)
-        if log_number != self.log_number:
-            return None
-        sql = f"SELECT {RECORD_COLUMNS} FROM certificate c {RECORD_JOINS} WHERE c.seq = :seq"  # noqa: S608
-        row = self.row(sql, seq=seq)
-        return None if row is None else certificate_of(row, self.size)
+        return None if log_number != self.log_number else self.certificate_at(seq, self.size)
+
+    def certificate_at(self, seq: int, size: int) -> CertificateRecord | None:
+        """Return the certificate whose intent is an entry, as a ledger of that size has it."""
+        row = self.db.execute(RECORD_SQL, (seq,)).fetchone()
+        return None if row is None else certificate_of(row, size)
 
     def ca_keys(self, ca: str | None = None, upto: int | None = None) -> list[CaKeyRecord]:
         """Return the keys of one CA or of all, oldest first, each in the phase that it is in."""

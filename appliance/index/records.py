@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -19,15 +19,16 @@ from audit.entry import leaf_hash
 
 State = Literal["pending", "active", "expired", "revoked", "failed"]
 
-# What a record is made of, with `c`, `o` and `r` for a certificate, its outcome and its revocation.
-RECORD_COLUMNS: Final = (
-    "c.seq, c.customer, c.intent, o.seq AS outcome_seq, o.outcome, o.time_ms AS outcome_ms,"
-    " o.reason AS outcome_reason, o.signature, r.seq AS revoked_seq, r.time_ms AS revoked_ms,"
-    " r.reason AS revoked_reason, r.revoked_by"
-)
-RECORD_JOINS: Final = (
-    "LEFT JOIN outcome o ON o.certificate = c.seq LEFT JOIN revocation r ON r.certificate = c.seq"
-)
+# What a record is made of, by the seq of the intent.
+RECORD_SQL: Final = """
+SELECT c.customer, c.intent, o.seq, o.outcome, o.time_ms, o.reason, o.signature,
+       r.seq, r.time_ms, r.reason, r.revoked_by
+FROM certificate c LEFT JOIN outcome o ON o.certificate = c.seq
+LEFT JOIN revocation r ON r.certificate = c.seq
+WHERE c.seq = ?
+"""
+_OUTCOME: Final = ("outcome_seq", "outcome", "outcome_ms", "outcome_reason", "signature")
+_REVOCATION: Final = ("revoked_seq", "revoked_ms", "revoked_reason", "revoked_by")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +163,9 @@ class CredentialRecord:
         return used_up or self.uses is None or self.used < self.uses
 
 
-def certificate_of(row: Mapping[str, Any], size: int) -> CertificateRecord:
-    """Return the record of a row of :data:`RECORD_COLUMNS`, as a ledger of that size has it."""
-    intent = read_entry(row["intent"])
+def certificate_of(row: Sequence[Any], size: int) -> CertificateRecord:
+    """Return the record of a row of :data:`RECORD_SQL`, as a ledger of that size has it."""
+    intent = read_entry(row[1])
     data = intent.data
     raw_tbs = b64decode(data["tbs"])
     tbs = summarize_tbs(raw_tbs)
@@ -176,7 +177,7 @@ def certificate_of(row: Mapping[str, Any], size: int) -> CertificateRecord:
         key_id=tbs.key_id,
         ca=data["ca"],
         ca_key=data["ca_key"],
-        customer=row["customer"],
+        customer=row[0],
         subject=f"{identity['provider']}:{identity['subject']}",
         identity=identity,
         host=data["request"].get("host"),
@@ -192,19 +193,15 @@ def certificate_of(row: Mapping[str, Any], size: int) -> CertificateRecord:
         time_ms=intent.time_ms,
         leaf_hash=leaf_hash(intent.raw),
         tbs=raw_tbs,
-        **_later(row, size),
+        **_known(_OUTCOME, row[2:7], size),
+        **_known(_REVOCATION, row[7:11], size),
     )
 
 
-def _later(row: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Return what came after the intent, as far as it is among the first ``size`` entries."""
-    outcome = ("outcome_seq", "outcome", "outcome_ms", "outcome_reason", "signature")
-    revocation = ("revoked_seq", "revoked_ms", "revoked_reason", "revoked_by")
-    later: dict[str, Any] = {}
-    for names in (outcome, revocation):
-        known = row[names[0]] is not None and row[names[0]] < size
-        later |= {name: row[name] if known else None for name in names}
-    return later
+def _known(names: Sequence[str], values: Sequence[Any], size: int) -> dict[str, Any]:
+    """Name the values of what came after the intent, if its entry is among the first ``size``."""
+    known = values[0] is not None and values[0] < size
+    return dict(zip(names, values, strict=True)) if known else dict.fromkeys(names)
 
 
 def host_of(row: Mapping[str, Any]) -> HostRecord:

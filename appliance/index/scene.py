@@ -10,7 +10,7 @@ from appliance.errors import Refusal
 from appliance.index.fleet import Registered, groups_with
 from appliance.index.prefix import Prefix
 from appliance.index.queries import Snapshot
-from appliance.index.records import CaKeyRecord
+from appliance.index.records import CaKeyRecord, CertificateRecord
 from appliance.policy.document import HostGroup, Policy
 
 # A row names so many of the hosts that it is about; how many there are it always says.
@@ -40,6 +40,15 @@ class Scene:
     host: str | None
     groups: tuple[HostGroup, ...] | None
     _places: dict[tuple[str, ...], Place] = field(default_factory=dict)
+    _certificate: CertificateRecord | None = None
+
+    def certificate(self, seq: int) -> CertificateRecord:
+        """Return a certificate as it was; the last one is kept, since each of its principals is a row."""
+        if self._certificate is None or self._certificate.seq != seq:
+            self._certificate = self.snapshot.certificate_at(seq, self.prefix.upto)
+        if self._certificate is None:
+            raise LookupError(f"entry {seq} is the intent of no certificate")
+        return self._certificate
 
     def takers(self, host_group: str | None, customer: str | None) -> tuple[HostGroup, ...]:
         """Return the groups that take a principal: the one it names, or all that take bare logins."""

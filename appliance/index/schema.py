@@ -63,7 +63,7 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
     "principal": ({"id": int, "principal": str, "login": str, "host_group": str}, "id"),
     # The principals of each certificate; the id is its seq and the principal's place, see holdings.py.
     "holding": ({"id": int, "shelf": int, "principal": int}, "id"),
-    "shelf": ({"shelf": int}, "shelf"),
+    "shelf": ({"shelf": int, "shortest_s": int, "longest_s": int}, "shelf"),
     "denial": (
         {
             "seq": int,

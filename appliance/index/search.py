@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from appliance.errors import malformed
 from appliance.index.cursors import check_size, format_cursor, parse_cursor
-from appliance.index.holdings import first_holding
+from appliance.index.holdings import seq_of
 from appliance.index.queries import MAX_PAGE, Snapshot
-from appliance.index.records import RECORD_COLUMNS, RECORD_JOINS, CertificateRecord, certificate_of
+from appliance.index.records import CertificateRecord
 from appliance.index.schema import key_number
-from appliance.index.shelves import is_failed, is_host, is_revoked
-from appliance.index.streams import Span, choose_driver, find_spans, merge_newest
+from appliance.index.shelves import HOST, Shelf
+from appliance.index.streams import Span, choose_driver, find_spans, holding_bounds, merge_highest
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import parse_fingerprint
 
@@ -104,8 +103,9 @@ def find_certificates(
         high=min(high, size if wanted.until_ms is None else snapshot.first_at(wanted.until_ms)),
         equal=_columns(wanted),
     )
-    records = (certificate_of(row, size) for row in _find(snapshot, search))
-    found = tuple(islice(filter(partial(_is_exact, wanted), records), limit + 1))
+    records = (snapshot.certificate_at(seq, size) for seq in _find(snapshot, search))
+    exact = (record for record in records if record is not None and _is_exact(wanted, record))
+    found = tuple(islice(exact, limit + 1))
     more = len(found) > limit
     after = format_cursor(after=[found[limit - 1].seq], size=size, at=now_s) if more else None
     return Page(certificates=found[:limit], cursor=after, size=size, now_s=now_s)
@@ -137,7 +137,8 @@ def _columns(wanted: CertificateFilter) -> dict[str, object]:
     return columns
 
 
-def _find(snapshot: Snapshot, search: _Search) -> Iterator[dict[str, Any]]:
+def _find(snapshot: Snapshot, search: _Search) -> Iterator[int]:
+    """Yield the seqs of the intents, the highest first."""
     wanted = search.wanted
     if wanted.key_id is not None:
         return _find_one(snapshot, search, _seq_in(wanted.key_id, snapshot.log_number))
@@ -148,58 +149,61 @@ def _find(snapshot: Snapshot, search: _Search) -> Iterator[dict[str, Any]]:
         return _find_by_principal(snapshot, search)
     source, conditions = choose_driver(search.equal)
     conditions += ["c.shelf = :shelf", "c.seq >= :low", "c.seq < :high", *_conditions(search)]
-    sql = _sql(source, conditions, "c.seq")
-    return merge_newest(snapshot, [(sql, search.values | _bounds(span)) for span in _spans(snapshot, search)])
+    spans = _spans(snapshot, search)
+    return merge_highest(
+        snapshot, _sql("c.seq", source, conditions), [search.values | _bounds(span) for span in spans]
+    )
 
 
-def _find_one(snapshot: Snapshot, search: _Search, seq: int) -> Iterator[dict[str, Any]]:
+def _find_one(snapshot: Snapshot, search: _Search, seq: int) -> Iterator[int]:
     """Find the certificate whose intent is one entry, if it is all that is asked for."""
     if not search.low <= seq < search.high:
         return iter(())
-    conditions = ["c.seq = :seq", *_all_conditions(search)]
-    return merge_newest(
-        snapshot, [(_sql("certificate c", conditions, "c.seq"), search.values | {"seq": seq})]
-    )
+    conditions = ["c.seq = :seq", "c.seq < :high", *_all_conditions(search)]
+    values = search.values | {"seq": seq, "high": search.high}
+    return merge_highest(snapshot, _sql("c.seq", "certificate c", conditions), [values])
 
 
-def _find_pending(snapshot: Snapshot, search: _Search) -> Iterator[dict[str, Any]]:
+def _find_pending(snapshot: Snapshot, search: _Search) -> Iterator[int]:
     """Find certificates without an outcome: none yet, or none that was on record at the size in question."""
     # Both parts are short: what is pending is with the token, and pages follow each other within minutes.
     source = (
-        "(SELECT certificate FROM open_intent UNION SELECT certificate FROM outcome WHERE seq >= :size) p"
+        "(SELECT certificate FROM open_intent UNION"
+        " SELECT certificate FROM outcome INDEXED BY outcome_seq WHERE seq >= :size) p"
         " CROSS JOIN certificate c ON c.seq = p.certificate"
     )
-    conditions = ["p.certificate >= :low", "p.certificate < :high", *_all_conditions(search)]
-    bounds: dict[str, object] = {"low": search.low, "high": search.high}
-    return merge_newest(snapshot, [(_sql(source, conditions, "c.seq"), search.values | bounds)])
+    conditions = ["+p.certificate >= :low", "+p.certificate < :high", *_all_conditions(search)]
+    values = search.values | {"low": search.low, "high": search.high}
+    return merge_highest(snapshot, _sql("c.seq", source, conditions), [values])
 
 
-def _find_by_principal(snapshot: Snapshot, search: _Search) -> Iterator[dict[str, Any]]:
+def _find_by_principal(snapshot: Snapshot, search: _Search) -> Iterator[int]:
     source = "holding h INDEXED BY holding_principal CROSS JOIN certificate c ON c.seq = h.id >> 8"
     conditions = ["h.principal = :held", "h.shelf = :shelf", "h.id >= :low", "h.id < :high"]
     conditions += [f"+c.{column} = :{column}" for column in search.equal]
-    sql = _sql(source, [*conditions, *_conditions(search, principal=False)], "h.id")
+    sql = _sql("h.id", source, [*conditions, *_conditions(search, principal=False)])
     name = "SELECT id FROM principal WHERE principal = ?"
     ids = [id_ for (id_,) in snapshot.db.execute(name, (search.wanted.principal,)).fetchall()]
-    queries = []
-    for span in _spans(snapshot, search):
-        bounds = {"shelf": span.shelf, "low": first_holding(span.low), "high": first_holding(span.high)}
-        queries += [(sql, search.values | bounds | {"held": id_}) for id_ in ids]
-    return merge_newest(snapshot, queries)
+    values = [
+        search.values | holding_bounds(span) | {"held": id_}
+        for span in _spans(snapshot, search)
+        for id_ in ids
+    ]
+    return (seq_of(holding) for holding in merge_highest(snapshot, sql, values))
 
 
 def _spans(snapshot: Snapshot, search: _Search) -> list[Span]:
     """Return the ranges outside of which there is nothing of the type and the state that are asked for."""
     state, type_ = search.wanted.state, search.wanted.type
 
-    def is_wanted(shelf: int) -> bool:
-        if type_ is not None and is_host(shelf) != (type_ == "host"):
+    def is_wanted(shelf: Shelf) -> bool:
+        if type_ is not None and shelf.is_host != (type_ == "host"):
             return False
         if state == "failed":
-            return is_failed(shelf)
+            return shelf.is_failed
         if state == "revoked":
-            return is_revoked(shelf)
-        return state is None or not is_failed(shelf)
+            return shelf.is_revoked
+        return state is None or not shelf.is_failed
 
     spans = find_spans(snapshot, is_wanted, search.low, search.high)
     if state == "active":
@@ -212,7 +216,7 @@ def _spans(snapshot: Snapshot, search: _Search) -> list[Span]:
 def _all_conditions(search: _Search) -> list[str]:
     equal = [f"+c.{column} = :{column}" for column in search.equal]
     type_ = search.wanted.type
-    of_type = [] if type_ is None else [f"(c.shelf & 128 <> 0) = {int(type_ == 'host')}"]
+    of_type = [] if type_ is None else [f"(c.shelf & {HOST} <> 0) = {int(type_ == 'host')}"]
     return [*equal, *of_type, *_conditions(search)]
 
 
@@ -227,14 +231,15 @@ def _conditions(search: _Search, *, principal: bool = True) -> list[str]:
 
 
 def _bounds(span: Span) -> dict[str, object]:
-    return {"shelf": span.shelf, "low": span.low, "high": span.high}
+    return {"shelf": span.shelf.number, "low": span.low, "high": span.high}
 
 
-def _sql(source: str, conditions: list[str], order: str) -> str:
+def _sql(key: str, source: str, conditions: list[str]) -> str:
     # All of it is this module's own; values are parameters.
     return (
-        f"SELECT {RECORD_COLUMNS} FROM {source} {RECORD_JOINS} "  # noqa: S608
-        f"WHERE {' AND '.join(conditions)} ORDER BY {order} DESC"
+        f"SELECT {key} FROM {source} LEFT JOIN outcome o ON o.certificate = c.seq "  # noqa: S608
+        "LEFT JOIN revocation r ON r.certificate = c.seq "
+        f"WHERE {' AND '.join(conditions)} ORDER BY {key} DESC"
     )
 
 
