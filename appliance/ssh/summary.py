@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from appliance.ssh.content import CertificateType
@@ -115,5 +116,7 @@ def _principals(packed: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
+# A CA gives few combinations of them, and each to many certificates.
+@lru_cache(maxsize=1024)
 def _unpack(field: str, packed: bytes) -> tuple[Option, ...]:
     return read_options(Reader(len(packed).to_bytes(4, "big") + packed), field, len(packed))
