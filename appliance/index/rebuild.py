@@ -16,7 +16,7 @@ from typing import Final
 
 from appliance.index.projection import Projection
 from appliance.index.recorded import read_entry
-from appliance.index.schema import open_for_reading, state_hash
+from appliance.index.schema import complete, open_for_building, state_hash
 
 _PORTION: Final = 4_000
 
@@ -41,14 +41,14 @@ def build_index(
     Raises:
         OutOfOrder, NotAnEntry: what was read is not the ledger.
     """
-    projection = Projection.open(path)
-    while projection.size < size:
-        raws = read(projection.size, min(size, projection.size + _PORTION))
-        projection.apply([read_entry(raw) for raw in raws])
-        on_progress(projection.size, size)
-    projection.close()
-    db = open_for_reading(path)
+    db = open_for_building(path)
     try:
+        projection = Projection(db)
+        while projection.size < size:
+            raws = read(projection.size, min(size, projection.size + _PORTION))
+            projection.apply([read_entry(raw) for raw in raws])
+            on_progress(projection.size, size)
+        complete(db)
         return Built(size=size, state_hash=state_hash(db))
     finally:
         db.conn.close()
@@ -61,11 +61,20 @@ def rebuild_index(path: Path, read: ReadEntries, size: int, on_progress: Progres
         built = build_index(new, read, size, on_progress)
         owner = path.parent.stat()
         os.chown(new, owner.st_uid, owner.st_gid)
+        _sync(new)
         _replace(path, new)
     finally:
         for left in path.parent.glob(f"{new.name}*"):
             left.unlink()
     return built
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _replace(path: Path, new: Path) -> None:

@@ -9,7 +9,7 @@ beginning of the ledger up to some entry, and every question about the past is o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,22 +122,23 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
         "id",
     ),
 }
-_INDEXES: Final = (
+# Of tables that have a row or more for each certificate. No fold looks anything up by them.
+_LARGE: Final = (
     ("certificate", "certificate_all", ("shelf",)),
     ("certificate", "certificate_subject", ("subject", "shelf")),
     ("certificate", "certificate_customer", ("customer", "shelf")),
     ("certificate", "certificate_key", ("key", "shelf")),
     ("outcome", "outcome_seq", ("seq",)),
+    ("holding", "holding_principal", ("principal", "shelf")),
+)
+_SMALL: Final = (
     ("principal", "principal_name", ("principal",)),
     ("principal", "principal_login", ("login", "host_group")),
     ("principal", "principal_host_group", ("host_group", "login")),
-    ("holding", "holding_principal", ("principal", "shelf")),
     ("host", "host_name", ("name", "seq")),
     ("host", "host_until", ("until_seq", "seq")),
     ("ca_phase", "ca_phase_ca", ("ca", "seq")),
 )
-# Most certificates are users': what only hosts' have is not worth a place in an index for each of those.
-_PARTIAL: Final = ("CREATE INDEX certificate_host ON certificate(host, shelf) WHERE host IS NOT NULL",)
 
 
 def key_number(digest: bytes) -> int:
@@ -160,7 +161,28 @@ def open_for_writing(path: Path) -> Database:
         for name in db.table_names():
             db[name].drop()
         _create(db)
+        add_large_indexes(db)
     return db
+
+
+def open_for_building(path: Path) -> Database:
+    """Open a new index that nobody reads before it is whole: without the large indexes, and without syncing.
+
+    A row then goes to the end of its table and nowhere else. :func:`complete` makes an index of it.
+    """
+    connection = sqlite3.connect(str(path), isolation_level=None)
+    db = Database(connection, execute_plugins=False)
+    for pragma in ("journal_mode=MEMORY", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}"):
+        db.execute(f"PRAGMA {pragma}")
+    _create(db)
+    return db
+
+
+def complete(db: Database) -> None:
+    """Add the large indexes, and make the file one that has a writer and readers."""
+    add_large_indexes(db)
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute("PRAGMA journal_mode=WAL")
 
 
 def open_for_reading(path: Path) -> Database:
@@ -197,6 +219,18 @@ def state_hash(db: Database, on_progress: Callable[[str], None] = lambda _table:
     return digest.hexdigest()
 
 
+def add_large_indexes(db: Database) -> None:
+    """Add the indexes of the tables that grow with the certificates."""
+    _add_indexes(db, _LARGE)
+    # Most certificates are users': what only hosts' have is not worth a place in an index for each of those.
+    db.execute("CREATE INDEX certificate_host ON certificate(host, shelf) WHERE host IS NOT NULL")
+
+
+def _add_indexes(db: Database, indexes: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
+    for table, name, columns in indexes:
+        db[table].create_index(columns, index_name=name)  # type: ignore[union-attr, unused-ignore]
+
+
 def _version(db: Database) -> str | None:
     if "meta" not in db.table_names():
         return None
@@ -207,10 +241,7 @@ def _version(db: Database) -> str | None:
 def _create(db: Database) -> None:
     for name, (columns, pk) in TABLES.items():
         db[name].create(columns, pk=pk)  # type: ignore[union-attr, unused-ignore]
-    for table, name, indexed in _INDEXES:
-        db[table].create_index(indexed, index_name=name)  # type: ignore[union-attr, unused-ignore]
-    for statement in _PARTIAL:
-        db.execute(statement)
+    _add_indexes(db, _SMALL)
     db["meta"].insert_all(  # type: ignore[union-attr, unused-ignore]
         [{"name": "schema", "value": VERSION}, {"name": "size", "value": "0"}]
     )
