@@ -20,7 +20,7 @@ def now_s() -> int:
 @lru_cache(maxsize=1_024)  # the same few seconds are formatted for every request and every line of the log
 def format_rfc3339(moment_s: int) -> str:
     """Format Unix seconds as RFC 3339 in UTC, for people and for JSON: ``2026-01-31T08:00:00Z``."""
-    return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(moment_s, UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def format_rfc3339_ms(moment_ms: int) -> str:

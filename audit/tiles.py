@@ -72,6 +72,8 @@ class TileWriter:
         # For each level of tiles the hashes of the one that is not yet full.
         self._rows: list[list[bytes]] = [[]]
         self._widths: dict[str, list[int]] = {}
+        # What was written since the last checkpoint, and the names that it gets with the next.
+        self._unnamed: list[tuple[Path, Path]] = []
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -87,7 +89,7 @@ class TileWriter:
         return writer
 
     def append(self, entries: Sequence[bytes]) -> None:
-        """Add entries; tiles that become full are written, the rest waits for :meth:`publish`."""
+        """Add entries. Tiles that become full are written, but nobody sees them before :meth:`publish`."""
         for raw in entries:
             self._entries.append(raw)
             self._add_hash(0, leaf_hash(raw))
@@ -116,7 +118,10 @@ class TileWriter:
             if row:
                 index = self.size >> LEVEL_BITS * (level + 1)
                 self._write_partial(level, index, b"".join(row), len(row))
+        # Everything that the checkpoint is about is on the disk before the checkpoint is.
+        self._name()
         self._write("checkpoint", note.encode())
+        self._name()
         return checkpoint
 
     def _resume(self, reader: TileReader) -> None:
@@ -169,16 +174,25 @@ class TileWriter:
             (directory / str(widths.pop(0))).unlink(missing_ok=True)
 
     def _write(self, path: str, content: bytes) -> None:
-        """Write a file so that it is there whole or not at all, whatever happens."""
+        """Write a file that gets its name when what it belongs to is published."""
         target = self._directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.new")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        _sync_directory(target.parent)
+        temporary.write_bytes(content)
+        self._unnamed.append((temporary, target))
+
+    def _name(self) -> None:
+        """Give the written files their names, so that each is there whole or not at all, whatever happens.
+
+        Contents first, then names, then the directories: a name on the disk never stands for less.
+        """
+        for temporary, _ in self._unnamed:
+            _sync(temporary, os.O_RDWR)
+        for temporary, target in self._unnamed:
+            temporary.replace(target)
+        for directory in {target.parent for _, target in self._unnamed}:
+            _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+        self._unnamed.clear()
 
 
 class TileReader:
@@ -324,8 +338,8 @@ def _widths_in(directory: Path) -> list[int]:
         return []
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final
+
 import click
 
 from appliance.cli.console import (
@@ -14,71 +17,163 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
-from appliance.clock import format_rfc3339, format_rfc3339_ms, now_ms
-from appliance.index.access import AccessQuery, find_access
+from appliance.clock import format_rfc3339, now_ms
+from appliance.durations import format_duration
+from appliance.index.access import (
+    Access,
+    AccessPage,
+    AccessQuery,
+    Basis,
+    CertifiedAccess,
+    GrantedAccess,
+    find_access,
+)
+from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
 from appliance.index.render import render_access
+from appliance.index.scene import Place
 from appliance.moments import parse_moment_ms
+
+_SHOWN_HOSTS: Final = 5
+
+_PLACES: Final = (
+    click.option("--host", help="On this host."),
+    click.option("--host-group", help="On hosts of this group."),
+    click.option("--login", help="As this account."),
+    click.option("--customer", help="With this customer's certificates."),
+)
+_SUBJECT: Final = click.option("--subject", help="This identity, such as api:alice.")
+_AT: Final = click.option("--at", "moment", help="At this moment (RFC 3339); default: now.")
+_ANSWER: Final = (
+    click.option(
+        "--basis",
+        type=click.Choice(["certificates", "policy"]),
+        default="certificates",
+        show_default=True,
+        help="Who can log in by live certificates, or who could obtain one by policy.",
+    ),
+    click.option("--limit", type=click.IntRange(1, MAX_PAGE), default=DEFAULT_PAGE, show_default=True),
+    click.option("--cursor", help="From an earlier page's end."),
+    json_option,
+)
+
+
+def _options(*options: Callable[[Callable[..., None]], Callable[..., None]]) -> Callable[[Any], Any]:
+    """Return a decorator that gives a command all of these options, in this order."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 @click.group()
 def access() -> None:
-    """Who has access to what, by live certificates, now or at any past moment."""
+    """Who has access to what, by live certificates or by policy, now or at any past moment."""
 
 
 @access.command(
     epilog=examples(
         "chancery access who --host db-7.acme.example --login postgres",
-        "chancery access who --subject api:alice --at 2026-01-31T08:00:00Z",
+        "chancery access who --host-group acme-db --basis policy --at 2026-01-31T08:00:00Z",
     )
 )
-@click.option("--host", help="On this host.")
-@click.option("--host-group", help="On hosts of this group.")
-@click.option("--login", help="As this account.")
-@click.option("--subject", help="This identity, such as api:alice.")
-@click.option("--customer", help="With this customer's certificates.")
-@click.option("--at", "moment", help="At this moment (RFC 3339); default: now.")
-@json_option
+@_options(*_PLACES, _SUBJECT, _AT, *_ANSWER)
 @pass_shell
 @plain_errors
-def who(
-    shell: Shell,
-    host: str | None,
-    host_group: str | None,
-    login: str | None,
-    subject: str | None,
-    customer: str | None,
-    moment: str | None,
-    as_json: bool,
-) -> None:
-    """Say who can log in where, as whom and until when."""
-    at_ms = now_ms() if moment is None else _parse(moment)
-    query = AccessQuery(
-        at_ms=at_ms, subject=subject, host=host, host_group=host_group, login=login, customer=customer
+def who(shell: Shell, /, moment: str | None, **wanted: Any) -> None:
+    """Say who can reach a host, a host group or an account, until when and why."""
+    _answer(shell, moment, **wanted)
+
+
+@access.command(
+    epilog=examples("chancery access what api:alice", "chancery access what oidc:ada --basis policy")
+)
+@click.argument("subject")
+@_options(*_PLACES, _AT, *_ANSWER)
+@pass_shell
+@plain_errors
+def what(shell: Shell, /, moment: str | None, **wanted: Any) -> None:
+    """Say what SUBJECT, an identity such as api:alice, can reach; by policy also a group such as oidc:dba."""
+    _answer(shell, moment, **wanted)
+
+
+@access.command(
+    epilog=examples(
+        "chancery access at 2026-01-31T08:00:00Z",
+        "chancery access at 2026-01-31T08:00:00Z --customer acme --basis policy --json",
     )
+)
+@click.argument("moment")
+@_options(*_PLACES, _SUBJECT, *_ANSWER)
+@pass_shell
+@plain_errors
+def at(shell: Shell, /, moment: str, **wanted: Any) -> None:
+    """Say everything about MOMENT (RFC 3339): who could reach what then."""
+    _answer(shell, moment, **wanted)
+
+
+def _answer(
+    shell: Shell,
+    moment: str | None,
+    *,
+    basis: Basis,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
+    **asked: str | None,
+) -> None:
+    at_ms = now_ms() if moment is None else _parse(moment)
+    query = AccessQuery(at_ms=at_ms, basis=basis, **asked)
     with shell.look() as snapshot:
-        found = find_access(snapshot, query)
-        size = snapshot.size
+        page = find_access(snapshot, query, cursor=cursor, limit=limit)
     if as_json:
-        rendered = [render_access(each) for each in found]
-        show_json({"access": rendered, "at": format_rfc3339_ms(at_ms), "ledger_size": size})
-        return
-    rows = [
-        (
-            each.subject,
-            each.login,
-            ", ".join(each.hosts) or "no host",
-            format_rfc3339(each.valid_before),
-            ", ".join(each.grants),
-            each.serial,
-        )
-        for each in found
-    ]
-    show_table(["who:", "as:", "on", "until:", "grant:", "serial:"], rows, empty="nobody, by certificate")
-    note("sessions that are open outlive their certificates")
+        show_json(render_access(page, basis))
+    else:
+        _show(page, basis)
+
+
+def _show(page: AccessPage, basis: Basis) -> None:
+    rows = [_row(row) for row in page.rows]
+    if basis == "certificates":
+        columns = ["who:", "as:", "on", "until:", "grant:", "serial:"]
+        show_table(columns, rows, empty="nobody, by certificate")
+        note("sessions that are open outlive their certificates")
+    else:
+        columns = ["who:", "is a", "as:", "on", "for:", "grant:", "policy:"]
+        show_table(columns, rows, empty="nobody, by policy")
+    if not page.prefix.settled:
+        note("the moment is not settled: entries that are still to come can belong to it")
+    if page.cursor is not None:
+        note(f"there are more: --cursor {page.cursor}")
+
+
+def _row(row: Access) -> tuple[object, ...]:
+    on = _hosts(row.place)
+    match row:
+        case CertifiedAccess(certificate=certificate):
+            grants = ", ".join(grant["name"] for grant in certificate.grants)
+            until = format_rfc3339(certificate.valid_before)
+            return (certificate.subject, row.login, on, until, grants, certificate.serial)
+        case GrantedAccess(reachable=reachable):
+            through = f" of {', '.join(reachable.holder.through)}" if reachable.holder.through else ""
+            is_a = f"{reachable.holder.kind}{through}"
+            lasts = format_duration(row.ttl_s) if row.ca_phase == "signing" else f"CA: {row.ca_phase}"
+            grant = reachable.filed.grant.name
+            return (reachable.holder.subject, is_a, reachable.login, on, lasts, grant, row.policy)
+
+
+def _hosts(place: Place) -> str:
+    if not place.hosts:
+        return "no host"
+    shown = ", ".join(place.hosts[:_SHOWN_HOSTS])
+    more = place.host_count - min(len(place.hosts), _SHOWN_HOSTS)
+    return f"{shown} and {more} more" if more else shown
 
 
 def _parse(moment: str) -> int:
     try:
         return parse_moment_ms(moment)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--at") from error
+        raise click.BadParameter(str(error), param_hint="moment") from error

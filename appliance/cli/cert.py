@@ -27,8 +27,8 @@ from appliance.cli.console import (
 from appliance.clock import format_rfc3339, now_s
 from appliance.errors import ConfigError, Refusal
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
-from appliance.index.queries import CertificateFilter, StateName
 from appliance.index.render import render_certificate, render_release
+from appliance.index.search import CertificateFilter, StateName, find_certificates
 from appliance.requests import HostCertificateBody, RevocationBody, UserCertificateBody, check_body
 
 
@@ -170,15 +170,15 @@ def list_(
     )
     now = now_s()
     with shell.look() as snapshot:
-        page = snapshot.certificates(wanted, now_s=now, cursor=cursor, limit=limit)
+        page = find_certificates(snapshot, wanted, now_s=now, cursor=cursor, limit=limit)
     if as_json:
-        found = [render_certificate(each, now) for each in page.certificates]
+        found = [render_certificate(each, page.now_s) for each in page.certificates]
         show_json({"certificates": found, "cursor": page.cursor, "ledger_size": page.size})
         return
     rows = [
         (
             each.serial,
-            each.state(now),
+            each.state(page.now_s),
             each.subject,
             ", ".join(each.principals),
             format_rfc3339(each.valid_before),

@@ -25,8 +25,7 @@ from appliance.cli.console import (
 from appliance.errors import ConfigError, Refusal
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.index.prove import prove
-from appliance.index.rebuild import rebuild_index
-from appliance.supervisor import is_running
+from appliance.index.rebuild import ReadEntries, rebuild_index
 from audit.checkpoint import parse_checkpoint
 from audit.note import parse_note
 from audit.stores.sqlite import SqliteReader
@@ -145,27 +144,50 @@ def export(shell: Shell, directory: Path, as_json: bool) -> None:
         note(f"{directory}: {exported.size} entries")
 
 
-@ledger.command("rebuild-index", epilog=examples("chancery ledger rebuild-index", "chancery serve"))
+@ledger.command("rebuild-index", epilog=examples("chancery ledger rebuild-index"))
 @json_option
 @pass_shell
 @plain_errors
-def rebuild_index_(shell: Shell, as_json: bool) -> None:
-    """Derive the index and the tiles anew from the ledger, while the service is stopped.
+def rebuild(shell: Shell, as_json: bool) -> None:
+    """Build the index anew from the ledger, and print the hash of its state.
 
-    They hold nothing that the ledger does not: whatever happened to them, this brings them back.
+    Beside a running service the entries come from the authority, and what is asked meanwhile is answered from
+    the old index. The same ledger gives the same hash, here and elsewhere.
     """
     config = shell.config()
-    if is_running(config) or _answers(shell):
-        raise Refusal("conflict", "the service runs, and writes the index: stop it first")
-    reader = SqliteReader(config.ledger)
-    try:
-        size = rebuild_index(config, reader, show_progress("indexing"))
-    finally:
-        reader.close()
+    with _open_entries(shell) as (read, size):
+        built = rebuild_index(config.index, read, size, show_progress("building"))
     if as_json:
-        show_json({"index": str(config.index), "ledger_size": size})
+        show_json({"ledger_size": built.size, "state_hash": built.state_hash})
     else:
-        note(f"{config.index}: {size} entries")
+        show_fields({"entries": built.size, "state hash": built.state_hash})
+
+
+@contextmanager
+def _open_entries(shell: Shell) -> Iterator[tuple[ReadEntries, int]]:
+    """Open the ledger's entries: those of the authority if it runs, else those of the file."""
+    client = AuthorityClient(shell.config().admin_socket)
+    try:
+        size = client.call("entries", start=2**52, wait_s=0)["size"]
+    except Refusal as refusal:
+        if refusal.slug != "ledger-unavailable":
+            raise
+        reader = SqliteReader(shell.config().ledger)
+        try:
+            yield lambda start, end: list(reader.entries(start, end)), reader.size()
+        finally:
+            reader.close()
+        return
+    try:
+
+        def read(start: int, end: int) -> list[bytes]:
+            reply = client.call("entries", start=start, wait_s=0, timeout_s=_FETCH_TIMEOUT_S)
+            entries: list[bytes] = reply["entries"][: end - start]
+            return entries
+
+        yield read, size
+    finally:
+        client.close()
 
 
 def _read_pinned(shell: Shell) -> str | None:
@@ -211,15 +233,6 @@ def _fetch(shell: Shell, directory: Path, progress: Progress) -> bool:
         progress(writer.size, size)
     writer.publish(signed)
     client.close()
-    return True
-
-
-def _answers(shell: Shell) -> bool:
-    """Say whether an authority runs, also one that no supervisor of ours has started."""
-    try:
-        shell.ask("context")
-    except Refusal:
-        return False
     return True
 
 

@@ -1,31 +1,32 @@
-"""Who has access to what: live certificates, and the hosts that their principals reach, at any moment.
+"""Who has access to what, at any moment: by the certificates that were live, or by the policy in force.
 
-What this shows is what certificates allow on hosts that are set up as registered. Sessions that are open
-outlive their certificates, and a host that was not told of a revocation does not know of it.
+By certificates it shows who *can* log in, on hosts that are set up as registered: sessions that are open
+outlive their certificates, and a host that was not told of a revocation does not know of it. By policy it
+shows who *could* obtain a certificate, whether or not he ever asked. docs/access.md says more.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import islice
+from typing import Final, Literal, TypeAlias
 
-from appliance.errors import Refusal, malformed
-from appliance.index.queries import Snapshot
-from appliance.index.records import HostRecord
-from appliance.policy.document import HostGroup, Policy
-from appliance.policy.evaluate import Host
+from appliance.errors import malformed
+from appliance.index.cursors import cursor_pattern, format_cursor, parse_cursor
+from appliance.index.live import LiveQuery, find_live, find_principals
+from appliance.index.prefix import Prefix
+from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Snapshot
+from appliance.index.reach import Reachable
+from appliance.index.records import CertificateRecord
+from appliance.index.scene import Place, Scene, open_scene
 
-MAX_ROWS: Final = 10_000
+Basis = Literal["certificates", "policy"]
 
-_LIVE: Final = """
-SELECT certificate.seq, serial, subject, certificate.customer, key_id, key_fingerprint, valid_after,
-       valid_before, grants, principal, login, host_group
-FROM certificate JOIN principal ON principal.certificate = certificate.seq
-WHERE certificate.type = 'user' AND outcome = 'issued' AND outcome_ms <= :at_ms
-  AND valid_after <= :at_s AND valid_before > :at_s AND (revoked_ms IS NULL OR revoked_ms > :at_ms)
-"""
+# The place of a row: of a certificate's principal its number, and zeros; of a grant's its line.
+ACCESS_CURSOR: Final = cursor_pattern(4)
+_NEWEST: Final = (2**62, 0, 0, 0)
+_START: Final = (-1, -1, -1, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class AccessQuery:
     """What is asked; None asks for all. ``at_ms`` is any moment of the past, or now."""
 
     at_ms: int
+    basis: Basis = "certificates"
     subject: str | None = None
     host: str | None = None
     host_group: str | None = None
@@ -41,105 +43,140 @@ class AccessQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """One principal of one live certificate: who, as whom, where, until when and why."""
+class CertifiedAccess:
+    """One principal of one live certificate. ``ca_phase`` is its CA key's at the moment, or ``halted``."""
 
-    subject: str
+    place: Place
     login: str
     principal: str
-    customer: str
-    host_groups: tuple[str, ...]
-    hosts: tuple[str, ...]
-    serial: str
-    key_id: str
-    key_fingerprint: str
-    valid_after: int
-    valid_before: int
-    grants: tuple[str, ...]
+    ca_phase: str
+    certificate: CertificateRecord
 
 
-def find_access(snapshot: Snapshot, query: AccessQuery) -> list[Access]:
-    """Return every live principal that the question covers, by subject, login and host group.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantedAccess:
+    """One principal that a grant gives to one holder, for at most ``ttl_s``.
+
+    ``policy`` is the entry that put the grant in force, ``ca_phase`` that of the key which would sign:
+    ``signing``, or ``halted`` or ``none``, and nobody obtains anything.
+    """
+
+    place: Place
+    ca: str
+    ca_phase: str
+    policy: int
+    ttl_s: int
+    reachable: Reachable
+
+
+Access: TypeAlias = CertifiedAccess | GrantedAccess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessPage:
+    """Some rows of the answer, and where the next ones begin. ``policy`` was in force at the moment."""
+
+    rows: tuple[Access, ...]
+    cursor: str | None
+    prefix: Prefix
+    policy: int | None
+
+
+def find_access(
+    snapshot: Snapshot, query: AccessQuery, *, cursor: str | None = None, limit: int = DEFAULT_PAGE
+) -> AccessPage:
+    """Return a page of who has access: certificates newest first, grants in the order of the document.
+
+    All pages of one answer are of one moment and of the ledger as it was at one size.
 
     Raises:
-        Refusal: ``not-found``, the host was not registered then; ``malformed-request``, there are too many.
+        Refusal: ``not-found``, the host or host group was none at that moment; ``malformed-request``, the
+            cursor or the limit is none; ``ledger-unavailable``, the index does not cover the cursor's size.
     """
-    policy = snapshot.policy(query.at_ms)
-    if policy is None:
-        return []
-    places = _Places(policy, snapshot.hosts(query.at_ms))
-    if query.host is not None and query.host not in places.hosts:
-        raise Refusal("not-found", f"the host {query.host} is not registered, or was not at that moment")
-    found = [access for row in _live_rows(snapshot, query) for access in places.reach(row, query)]
-    return sorted(found, key=lambda access: (access.subject, access.principal, access.serial))
+    if not 0 < limit <= MAX_PAGE:
+        raise malformed("limit", f"got {limit}, expected 1 to {MAX_PAGE}")
+    by_policy = query.basis == "policy"
+    after: tuple[int, ...] = _START if by_policy else _NEWEST
+    prefix = snapshot.prefix(query.at_ms)
+    if cursor is not None:
+        after, size, at_ms = parse_cursor(cursor, ACCESS_CURSOR)
+        prefix = snapshot.prefix(at_ms, size)
+    scene = open_scene(snapshot, prefix, host=query.host, host_group=query.host_group)
+    rows = _by_policy(scene, query, after) if by_policy else _by_certificates(scene, query, after[0])
+    found = list(islice(rows, limit + 1))
+    more = len(found) > limit
+    return AccessPage(
+        rows=tuple(row for _, row in found[:limit]),
+        cursor=format_cursor(after=found[limit - 1][0], size=prefix.size, at=prefix.at_ms) if more else None,
+        prefix=prefix,
+        policy=scene.policy_seq,
+    )
 
 
-def _live_rows(snapshot: Snapshot, query: AccessQuery) -> Iterable[Mapping[str, Any]]:
-    values: dict[str, object] = {"at_ms": query.at_ms, "at_s": query.at_ms // 1000}
-    sql = _LIVE
-    for column, value in (("subject", query.subject), ("login", query.login)):
-        if value is not None:
-            sql += f" AND {column} = :{column}"
-            values[column] = value
-    if query.customer is not None:
-        sql += " AND certificate.customer = :customer"
-        values["customer"] = query.customer
-    rows = snapshot.rows(f"{sql} ORDER BY certificate.seq LIMIT :limit", **values, limit=MAX_ROWS + 1)
-    if len(rows) > MAX_ROWS:
-        raise malformed("query", f"more than {MAX_ROWS} answers; ask for a subject, host, login or customer")
-    return rows
-
-
-class _Places:
-    """Host groups and their hosts, as policy and labels had them at the moment."""
-
-    def __init__(self, policy: Policy, hosts: Iterable[HostRecord]) -> None:
-        self._groups = policy.host_groups
-        self.hosts = {host.name: _as_host(host) for host in hosts}
-        self._members = {
-            group.name: tuple(host.name for host in self.hosts.values() if host.is_in(group))
-            for group in policy.host_groups.values()
-        }
-
-    def reach(self, row: Mapping[str, Any], query: AccessQuery) -> Iterator[Access]:
-        """Yield what a principal reaches, if the question covers it."""
-        groups = [group.name for group in self._groups_of(row)]
-        hosts = sorted({host for group in groups for host in self._members[group]})
-        if query.host_group is not None and query.host_group not in groups:
-            return
-        if query.host is not None and query.host not in hosts:
-            return
-        yield Access(
-            subject=row["subject"],
-            login=row["login"],
-            principal=row["principal"],
-            customer=row["customer"],
-            host_groups=tuple(groups),
-            hosts=tuple(hosts),
-            serial=row["serial"],
-            key_id=row["key_id"],
-            key_fingerprint=row["key_fingerprint"],
-            valid_after=row["valid_after"],
-            valid_before=row["valid_before"],
-            grants=tuple(grant["name"] for grant in json.loads(row["grants"])),
+def _by_certificates(
+    scene: Scene, query: AccessQuery, before: int
+) -> Iterator[tuple[tuple[int, ...], Access]]:
+    live = LiveQuery(
+        prefix=scene.prefix,
+        before=before,
+        subject=query.subject,
+        customer=query.customer,
+        login=query.login,
+        principals=_wanted_principals(scene, query.login),
+    )
+    for principal in find_live(scene.snapshot, live):
+        record = scene.certificate(principal.seq)
+        if live.principals is not None and (principal.principal_id, record.customer) not in live.principals:
+            continue
+        yield (
+            (principal.holding,),
+            CertifiedAccess(
+                place=scene.place(scene.takers(principal.host_group, record.customer)),
+                login=principal.login,
+                principal=principal.principal,
+                ca_phase=scene.key_phase(record.ca, record.ca_key),
+                certificate=record,
+            ),
         )
 
-    def _groups_of(self, row: Mapping[str, Any]) -> Iterator[HostGroup]:
-        """Yield the groups that a principal names: one, or all of the customer's that take bare logins."""
-        for group in self._groups.values():
-            if group.customer != row["customer"]:
-                continue
-            named = row["host_group"] == group.name and group.principals == "group"
-            bare = row["host_group"] is None and group.principals == "login"
-            if named or bare:
-                yield group
 
-
-def _as_host(host: HostRecord) -> Host:
-    return Host(
-        name=host.name,
-        customer=host.customer,
-        names=host.names,
-        labels=tuple(host.labels.items()),
-        seq=host.seq,
+def _wanted_principals(scene: Scene, login: str | None) -> frozenset[tuple[int, str]] | None:
+    """Return the principals that the question's host groups take, each with the customer it counts for."""
+    if scene.groups is None:
+        return None
+    return frozenset(
+        (id_, group.customer)
+        for group in scene.groups
+        for id_ in find_principals(
+            scene.snapshot, login=login, host_group=group.name, bare=group.principals == "login"
+        )
     )
+
+
+def _by_policy(
+    scene: Scene, query: AccessQuery, after: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...], Access]]:
+    seq = scene.policy_seq
+    if seq is None:
+        return
+    max_ttl_s = scene.snapshot.max_ttl_s()
+    lines = scene.snapshot.reach(seq, scene.policy).lines(
+        subject=query.subject,
+        host_groups=None if scene.groups is None else frozenset(group.name for group in scene.groups),
+        login=query.login,
+        customer=query.customer,
+        after=after,
+    )
+    for reachable in lines:
+        ca = scene.policy.customers[reachable.group.customer].user_ca
+        yield (
+            reachable.line,
+            GrantedAccess(
+                place=scene.place((reachable.group,)),
+                ca=ca,
+                ca_phase=scene.signing_phase(ca, reachable.group.customer),
+                policy=seq,
+                ttl_s=min(reachable.filed.grant.ttl_s, max_ttl_s),
+                reachable=reachable,
+            ),
+        )

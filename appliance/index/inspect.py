@@ -6,7 +6,8 @@ from typing import Any
 
 from appliance.errors import malformed
 from appliance.index.queries import Snapshot
-from appliance.index.render import render_certificate
+from appliance.index.records import CertificateRecord
+from appliance.index.render import render_certificate, render_revocation
 from appliance.ssh.certificate import Certificate, inspect_certificate_line, verify_certificate
 from appliance.ssh.content import CertificateType
 from appliance.ssh.errors import SshFormatError
@@ -28,7 +29,8 @@ def parse_any_certificate(line: str) -> Certificate:
 def inspect_certificate(snapshot: Snapshot, certificate: Certificate, now_s: int) -> dict[str, Any]:
     """Return what there is to say of a certificate.
 
-    On record is the certificate itself, byte for byte: a serial alone can be written into any other.
+    On record is the certificate itself, byte for byte: a serial alone can be written into any other. Only of
+    what is on record there is anyone to name who asked for it, and a reason.
     """
     content = certificate.content
     record = snapshot.certificate(str(content.serial))
@@ -36,9 +38,11 @@ def inspect_certificate(snapshot: Snapshot, certificate: Certificate, now_s: int
         record = None
     ca_key = fingerprint(content.ca_key)
     issuer = next((key for key in snapshot.ca_keys() if key.fingerprint == ca_key), None)
+    state = "unknown" if record is None else record.state(now_s)
     inspected: dict[str, Any] = {
         "on_record": record is not None,
-        "state": "unknown" if record is None else record.state(now_s),
+        "state": state,
+        "active": state == "active" and content.valid_after <= now_s,
         "signature": _judge_signature(certificate),
         "ca": None if issuer is None else issuer.ca,
         "ca_key": ca_key,
@@ -47,10 +51,22 @@ def inspect_certificate(snapshot: Snapshot, certificate: Certificate, now_s: int
         "key_id": content.key_id,
         "key_fingerprint": fingerprint(content.subject_key),
         "principals": content.principals,
-        "record": None if record is None else render_certificate(record, now_s),
+        **({} if record is None else _explain(record, now_s)),
         "ledger_size": snapshot.size,
     }
     return {name: value for name, value in inspected.items() if value is not None}
+
+
+def _explain(record: CertificateRecord, now_s: int) -> dict[str, Any]:
+    """Say who asked and what for, which grants of which policy gave it, and who revoked it and why."""
+    return {
+        "subject": record.subject,
+        "reason": record.request.get("reason"),
+        "grants": record.grants or None,
+        "policy": record.policy,
+        "revocation": render_revocation(record),
+        "record": render_certificate(record, now_s),
+    }
 
 
 def _judge_signature(certificate: Certificate) -> str:

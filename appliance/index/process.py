@@ -21,14 +21,15 @@ from appliance.authority.client import AuthorityClient
 from appliance.config import Config
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.projection import Projection
-from audit.entry import decode_entry
+from appliance.index.recorded import read_entry
 from audit.errors import LedgerError, TilesDamaged
 from audit.tiles import TileWriter
 
 log = logging.getLogger(__name__)
 
 # The authority answers as soon as there is an entry; this is how long it is asked to wait for one.
-POLL_S: Final = 2.0
+# After that it looks whether index.db was rebuilt meanwhile: its readers wait for that.
+POLL_S: Final = 0.5
 RETRY_S: Final = 0.5
 
 
@@ -36,7 +37,9 @@ class Index:
     """Everything that is derived from the ledger, and how far each part of it is."""
 
     def __init__(self, database: Path, tiles: Path) -> None:
+        self._database = database
         self.projection = _open_projection(database)
+        self._inode = database.stat().st_ino
         self._tiles = _open_tiles(tiles)
         # Entries that no checkpoint covers yet; tiles take only what one does.
         self._unsigned: list[bytes] = []
@@ -47,14 +50,23 @@ class Index:
         """The first entry that is still missing from one of the parts."""
         return min(self.projection.size, self._tiles.size + len(self._unsigned))
 
+    def adopt(self) -> None:
+        """Go on with the file that is at the index's path now: ``ledger rebuild-index`` puts another there.
+
+        Until the next step nobody but this process writes it, so what the old one knew is not missed.
+        """
+        if (inode := self._database.stat().st_ino) != self._inode:
+            self.projection.close()
+            self.projection, self._inode = _open_projection(self._database), inode
+            log.info("index.db was rebuilt: following from entry %d on", self.projection.size)
+
     def follow(self, start: int, raws: list[bytes], checkpoint: tuple[int, str] | None) -> None:
         """Take the entries from ``start`` on, and the newest checkpoint.
 
         Raises:
             LedgerError: they are no entries, or the tiles are not those of the checkpoint.
         """
-        entries = [decode_entry(raw) for raw in raws]
-        self.projection.apply([entry for entry in entries if entry.seq >= self.projection.size])
+        self.projection.apply([read_entry(raw) for raw in raws[max(0, self.projection.size - start) :]])
         held = self._tiles.size + len(self._unsigned)
         self._unsigned += raws[max(0, held - start) :]
         if checkpoint is not None:
@@ -97,6 +109,7 @@ def run_index(config: Config) -> int:
 
 
 def _step(index: Index, client: AuthorityClient) -> None:
+    index.adopt()
     start = index.next_seq
     reply: dict[str, Any] = client.call("entries", start=start, wait_s=POLL_S, timeout_s=POLL_S + 30)
     checkpoint = reply["checkpoint"]

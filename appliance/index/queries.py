@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import re
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from appliance.errors import ChanceryError, malformed
+from appliance.errors import ChanceryError
+from appliance.index.caches import Caches
+from appliance.index.cursors import check_size
+from appliance.index.fleet import Fleet, Registered
+from appliance.index.prefix import Prefix
+from appliance.index.reach import Reach
 from appliance.index.records import (
+    RECORD_SQL,
     CaKeyRecord,
     CertificateRecord,
     CredentialRecord,
@@ -29,56 +35,25 @@ from appliance.policy.document import Policy, PolicyFile, parse_policy
 
 MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 100
-CERTIFICATE_CURSOR: Final = r"^[0-9a-f]{14}$"  # the seq of the last one; any of this form is a position
 _WAIT_STEP_S: Final = 0.05
-StateName = Literal["pending", "active", "expired", "revoked", "failed"]
-
-# What each state means as a condition; `:now_s` and `:now_ms` are the moment of the question.
-_STATES: Final[dict[str, str]] = {
-    "pending": "outcome IS NULL",
-    "failed": "outcome IN ('failed', 'abandoned')",
-    "revoked": "outcome = 'issued' AND revoked_ms IS NOT NULL",
-    "active": "outcome = 'issued' AND revoked_ms IS NULL AND valid_before > :now_s",
-    "expired": "outcome = 'issued' AND revoked_ms IS NULL AND valid_before <= :now_s",
-}
+_NEVER_MS: Final = 2**62
 
 
 class IndexUnavailable(ChanceryError):
     """There is no index to read, or not yet: the index process builds it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateFilter:
-    """What certificates are searched for; None asks for nothing. Times are those of the intents."""
-
-    subject: str | None = None
-    key_id: str | None = None
-    principal: str | None = None
-    host: str | None = None
-    customer: str | None = None
-    fingerprint: str | None = None
-    type: str | None = None
-    state: StateName | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some records, the newest first, and where the next ones begin."""
-
-    certificates: tuple[CertificateRecord, ...]
-    cursor: str | None
-    size: int
-
-
 @dataclass(slots=True)
 class Snapshot:
-    """The index at one moment. Valid only inside the block that :meth:`Index.snapshot` opens."""
+    """The index at one moment. Valid only inside the block that :meth:`Index.snapshot` opens.
+
+    A question about the past takes ``upto``: how many of the first entries it is about; None is all.
+    """
 
     db: Database
     size: int
-    _policies: dict[int, Policy] = field(default_factory=dict)
+    log_number: int
+    _caches: Caches
 
     def row(self, sql: str, **values: object) -> dict[str, Any] | None:
         """Return the first row of a query."""
@@ -87,6 +62,11 @@ class Snapshot:
     def rows(self, sql: str, **values: object) -> list[dict[str, Any]]:
         """Return the rows of a query."""
         return list(self.db.query(sql, values))
+
+    def value(self, sql: str, *values: object) -> Any:
+        """Return the first column of the first row of a query, or None."""
+        row = self.db.execute(sql, values).fetchone()
+        return None if row is None else row[0]
 
     def log(self) -> LogRecord:
         """Return what is on record of the log."""
@@ -100,87 +80,79 @@ class Snapshot:
             head_ms=int(meta["head_ms"]),
         )
 
-    def policy_seq(self, at_ms: int | None = None) -> int | None:
-        """Return the entry of the policy in force, now or at a moment."""
-        row = self.row(
-            "SELECT max(seq) AS seq FROM policy WHERE time_ms <= :at_ms",
-            at_ms=2**62 if at_ms is None else at_ms,
-        )
-        return None if row is None else row["seq"]
+    def max_ttl_s(self) -> int:
+        """Return the longest time that any certificate of this log is valid."""
+        return int(self.value("SELECT value FROM meta WHERE name = 'max_ttl_s'"))
+
+    def first_at(self, at_ms: int) -> int:
+        """Return the first entry that is not older than a moment; the size, if there is none."""
+        sql = "SELECT seq FROM moment WHERE time_ms >= ? ORDER BY time_ms LIMIT 1"
+        found = self.value(sql, min(at_ms, _NEVER_MS))
+        return self.size if found is None else int(found)
+
+    def prefix(self, at_ms: int, size: int | None = None) -> Prefix:
+        """Return the beginning of the ledger that a moment is; of the ledger as it was at ``size``.
+
+        Raises:
+            Refusal: ``ledger-unavailable``; the index does not cover that size.
+        """
+        covered = self.size if size is None else size
+        check_size(covered, self.size)
+        return Prefix(size=covered, upto=min(covered, self.first_at(at_ms + 1)), at_ms=at_ms)
+
+    def policy_seq(self, upto: int | None = None) -> int | None:
+        """Return the entry of the policy in force."""
+        found: int | None = self.value("SELECT max(seq) FROM policy WHERE seq < ?", self._end(upto))
+        return found
 
     def policy_files(self, seq: int) -> tuple[PolicyFile, ...]:
         """Return the texts of a policy."""
         rows = self.rows("SELECT name, text FROM policy_file WHERE policy = :seq ORDER BY position", seq=seq)
         return tuple(PolicyFile(name=row["name"], text=row["text"]) for row in rows)
 
-    def policy(self, at_ms: int | None = None) -> Policy | None:
-        """Return the policy in force, now or at a moment; parsed once for each."""
-        seq = self.policy_seq(at_ms)
+    def policy(self, upto: int | None = None) -> Policy | None:
+        """Return the policy in force; parsed once for each."""
+        seq = self.policy_seq(upto)
         if seq is None:
             return None
-        if seq not in self._policies:
-            self._policies[seq] = parse_policy(self.policy_files(seq))
-        return self._policies[seq]
+        return self._caches.policies.get(seq, lambda: parse_policy(self.policy_files(seq)))
+
+    def reach(self, policy_seq: int, policy: Policy) -> Reach:
+        """Return a policy arranged for the question who could obtain what; once for each."""
+        return self._caches.reaches.get(policy_seq, lambda: Reach(policy))
 
     def certificate(self, serial: str) -> CertificateRecord | None:
         """Return a certificate by serial."""
-        row = self.row("SELECT * FROM certificate WHERE serial = :serial", serial=serial)
-        return None if row is None else certificate_of(row)
+        log_number, seq = divmod(int(serial), 1 << 48)
+        return None if log_number != self.log_number else self.certificate_at(seq, self.size)
 
-    def certificates(self, wanted: CertificateFilter, *, now_s: int, cursor: str | None, limit: int) -> Page:
-        """Search, newest first.
+    def certificate_at(self, seq: int, size: int) -> CertificateRecord | None:
+        """Return the certificate whose intent is an entry, as a ledger of that size has it."""
+        row = self.db.execute(RECORD_SQL, (seq,)).fetchone()
+        return None if row is None else certificate_of(row, size)
 
-        Raises:
-            Refusal: ``malformed-request``; the cursor or the limit is none.
-        """
-        if not 0 < limit <= MAX_PAGE:
-            raise malformed("limit", f"got {limit}, expected 1 to {MAX_PAGE}")
-        conditions, values = _conditions(wanted)
-        if cursor is not None:
-            conditions.append("seq < :before")
-            values["before"] = _parse_cursor(cursor)
-        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        sql = f"SELECT * FROM certificate {where} ORDER BY seq DESC LIMIT :limit"  # noqa: S608 - constants
-        rows = self.rows(sql, **values, now_s=now_s, limit=limit + 1)
-        found = tuple(certificate_of(row) for row in rows[:limit])
-        more = len(rows) > limit
-        return Page(
-            certificates=found, cursor=_format_cursor(found[-1].seq) if more else None, size=self.size
-        )
+    def ca_keys(self, ca: str | None = None, upto: int | None = None) -> list[CaKeyRecord]:
+        """Return the keys of one CA or of all, oldest first, each in the phase that it is in."""
+        last = self.value("SELECT max(seq) FROM ca_phase WHERE seq < ?", self._end(upto))
+        keys = () if last is None else self._caches.ca_keys.get(last, lambda: self._read_ca_keys(last))
+        return [key for key in keys if ca is None or key.ca == ca]
 
-    def ca_keys(self, ca: str | None = None) -> list[CaKeyRecord]:
-        """Return the keys of one CA or of all, oldest first, each in its last phase."""
-        by_key: dict[str, CaKeyRecord] = {}
-        sql = "SELECT * FROM ca_phase WHERE :ca IS NULL OR ca = :ca ORDER BY seq"
-        for row in self.rows(sql, ca=ca):
-            known = by_key.get(row["fingerprint"])
-            halted = row["phase"] == "halted"
-            by_key[row["fingerprint"]] = CaKeyRecord(
-                ca=row["ca"],
-                type=row["type"],
-                customer=row["customer"],
-                fingerprint=row["fingerprint"],
-                public_key=row["public_key"],
-                phase=known.phase if known is not None and halted else row["phase"],
-                halted=halted or (known is not None and known.halted),
-                created_ms=row["time_ms"] if known is None else known.created_ms,
-                transcript=row["transcript"] if known is None else known.transcript,
-                attestation=row["attestation"] if known is None else known.attestation,
-            )
-        return list(by_key.values())
+    def hosts(self, upto: int | None = None) -> list[HostRecord]:
+        """Return the registered hosts, by name."""
+        sql = "SELECT * FROM host WHERE seq < :upto AND until_seq >= :upto ORDER BY name"
+        return [host_of(row) for row in self.rows(sql, upto=self._end(upto))]
 
-    def hosts(self, at_ms: int | None = None) -> list[HostRecord]:
-        """Return the hosts that are registered, now or at a moment."""
-        moment = 2**62 - 1 if at_ms is None else at_ms
-        sql = "SELECT * FROM host WHERE from_ms <= :at AND until_ms > :at ORDER BY name"
-        return [host_of(row) for row in self.rows(sql, at=moment)]
-
-    def host(self, name: str, at_ms: int | None = None) -> HostRecord | None:
-        """Return a host by name, now or at a moment."""
-        moment = 2**62 - 1 if at_ms is None else at_ms
-        sql = "SELECT * FROM host WHERE name = :name AND from_ms <= :at AND until_ms > :at"
-        row = self.row(sql, name=name, at=moment)
+    def host(self, name: str, upto: int | None = None) -> HostRecord | None:
+        """Return a host by name."""
+        sql = "SELECT * FROM host WHERE name = :name AND seq < :upto AND until_seq >= :upto"
+        row = self.row(sql, name=name, upto=self._end(upto))
         return None if row is None else host_of(row)
+
+    def fleet(self, upto: int) -> Fleet:
+        """Return all hosts for the question which of them a host group has; read once for each change."""
+        added = self.value("SELECT max(seq) FROM host WHERE seq < ?", upto)
+        ended = self.value("SELECT max(until_seq) FROM host WHERE until_seq < ?", upto)
+        return self._caches.fleets.get((added or 0, ended or 0), lambda: Fleet(self._registered(upto)))
 
     def credentials(self) -> list[CredentialRecord]:
         """Return all API credentials, newest first."""
@@ -193,6 +165,25 @@ class Snapshot:
         row = self.row("SELECT * FROM credential WHERE id = :id", id=id_)
         return None if row is None else CredentialRecord(**row)
 
+    def _end(self, upto: int | None) -> int:
+        return self.size if upto is None else upto
+
+    def _registered(self, upto: int) -> Iterator[Registered]:
+        alive = "SELECT seq FROM host WHERE until_seq >= ? AND seq < ?"
+        for (seq,) in self.db.execute(alive, (upto, upto)).fetchall():
+            yield self._caches.hosts.get(seq, lambda seq=seq: self._read_host(seq))  # type: ignore[misc]
+
+    def _read_host(self, seq: int) -> Registered:
+        sql = "SELECT name, customer, labels FROM host WHERE seq = ?"
+        name, customer, labels = self.db.execute(sql, (seq,)).fetchone()
+        return Registered(name=name, customer=customer, labels=frozenset(json.loads(labels).items()))
+
+    def _read_ca_keys(self, last: int) -> tuple[CaKeyRecord, ...]:
+        by_key: dict[tuple[str, str], CaKeyRecord] = {}
+        for row in self.rows("SELECT * FROM ca_phase WHERE seq <= :last ORDER BY seq", last=last):
+            _enter_phase(by_key, row)
+        return tuple(by_key.values())
+
 
 class Index:
     """A reader of index.db, for one process; its threads take turns."""
@@ -202,7 +193,7 @@ class Index:
         self._lock = threading.Lock()
         self._db: Database | None = None
         self._inode = 0
-        self._policies: dict[int, Policy] = {}
+        self._caches = Caches()
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -222,7 +213,9 @@ class Index:
             try:
                 if meta.get("schema") != VERSION or "origin" not in meta:
                     raise IndexUnavailable(f"{self._path}: is still being built; try again")
-                yield Snapshot(db=db, size=int(meta["size"]), _policies=self._policies)
+                yield Snapshot(
+                    db=db, size=int(meta["size"]), log_number=int(meta["log_number"]), _caches=self._caches
+                )
             finally:
                 db.execute("ROLLBACK")
 
@@ -257,37 +250,32 @@ class Index:
         if self._db is not None:
             self._db.conn.close()
             self._db = None
-        self._policies.clear()
+        self._caches.clear()
 
 
-def _conditions(wanted: CertificateFilter) -> tuple[list[str], dict[str, object]]:
-    columns = {
-        "subject": wanted.subject,
-        "key_id": wanted.key_id,
-        "host": wanted.host,
-        "customer": wanted.customer,
-        "key_fingerprint": wanted.fingerprint,
-        "type": wanted.type,
-    }
-    values: dict[str, object] = {name: value for name, value in columns.items() if value is not None}
-    conditions = [f"{name} = :{name}" for name in values]
-    if wanted.principal is not None:
-        conditions.append("seq IN (SELECT certificate FROM principal WHERE principal = :principal)")
-        values["principal"] = wanted.principal
-    if wanted.state is not None:
-        conditions.append(f"({_STATES[wanted.state]})")
-    for name, operator, value in (("since_ms", ">=", wanted.since_ms), ("until_ms", "<", wanted.until_ms)):
-        if value is not None:
-            conditions.append(f"time_ms {operator} :{name}")
-            values[name] = value
-    return conditions, values
-
-
-def _format_cursor(seq: int) -> str:
-    return f"{seq:014x}"
-
-
-def _parse_cursor(cursor: str) -> int:
-    if re.fullmatch(CERTIFICATE_CURSOR, cursor) is None:
-        raise malformed("cursor", "expected one that an earlier page gave")
-    return int(cursor, 16)
+def _enter_phase(by_key: dict[tuple[str, str], CaKeyRecord], row: Mapping[str, Any]) -> None:
+    """Put a key into a phase. Being halted is none, and a CA has one key that signs."""
+    key = (row["ca"], row["fingerprint"])
+    known = by_key.get(key)
+    if row["phase"] == "halted" and known is not None:
+        by_key[key] = replace(known, halted=True)
+        return
+    if row["phase"] == "signing":
+        for other, record in by_key.items():
+            if record.ca == row["ca"] and record.phase == "signing":
+                by_key[other] = replace(record, phase="trusted")
+    if known is not None:
+        by_key[key] = replace(known, phase=row["phase"])
+        return
+    by_key[key] = CaKeyRecord(
+        ca=row["ca"],
+        type=row["type"],
+        customer=row["customer"],
+        fingerprint=row["fingerprint"],
+        public_key=row["public_key"],
+        phase=row["phase"],
+        halted=False,
+        created_ms=row["time_ms"],
+        transcript=row["transcript"],
+        attestation=row["attestation"],
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from appliance.clock import format_rfc3339, format_rfc3339_ms
-from appliance.index.access import Access
+from appliance.durations import format_duration
+from appliance.index.access import Access, AccessPage, Basis, CertifiedAccess, GrantedAccess
 from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRecord, HostRecord
 
 TRUSTED_PHASES: Final = frozenset({"trusted", "signing"})
@@ -63,13 +64,21 @@ def render_certificate(record: CertificateRecord, now_s: int) -> dict[str, Any]:
         "outcome_reason": record.outcome_reason,
         "proof": f"/v1/ledger/proof/{record.serial}",
     }
-    if record.revoked_ms is not None:
-        rendered["revocation"] = {
-            "recorded": format_rfc3339_ms(record.revoked_ms),
-            "reason": record.revoked_reason,
-            "by": record.revoked_by,
-        }
+    rendered["intent"], rendered["outcome_entry"] = record.seq, record.outcome_seq
+    rendered["revocation"] = render_revocation(record)
     return {name: value for name, value in rendered.items() if value is not None}
+
+
+def render_revocation(record: CertificateRecord) -> dict[str, Any] | None:
+    """Render who revoked a certificate, when and why, and the entry that says so; None if nobody did."""
+    if record.revoked_ms is None:
+        return None
+    return {
+        "recorded": format_rfc3339_ms(record.revoked_ms),
+        "reason": record.revoked_reason,
+        "by": record.revoked_by,
+        "entry": record.revoked_seq,
+    }
 
 
 def render_ca_key(record: CaKeyRecord) -> dict[str, Any]:
@@ -113,21 +122,70 @@ def render_bundle(host: str, bundle: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def render_access(access: Access) -> dict[str, Any]:
-    """Render one principal of one live certificate."""
+def render_access(page: AccessPage, basis: Basis) -> dict[str, Any]:
+    """Render a page of who has access to what, and what it was computed on."""
+    rendered = {
+        "access": [_render_row(row) for row in page.rows],
+        "basis": basis,
+        "at": format_rfc3339_ms(page.prefix.at_ms),
+        "settled": page.prefix.settled,
+        "policy": page.policy,
+        "cursor": page.cursor,
+        "ledger_size": page.prefix.size,
+    }
+    return {name: value for name, value in rendered.items() if value is not None or name == "cursor"}
+
+
+def _render_row(row: Access) -> dict[str, Any]:
+    rendered = _render_certified(row) if isinstance(row, CertifiedAccess) else _render_granted(row)
+    place = {
+        "host_groups": row.place.host_groups,
+        "hosts": row.place.hosts,
+        "host_count": row.place.host_count,
+        "ca_phase": row.ca_phase,
+    }
+    return {name: value for name, value in (rendered | place).items() if value is not None}
+
+
+def _render_certified(row: CertifiedAccess) -> dict[str, Any]:
+    certificate = row.certificate
     return {
-        "subject": access.subject,
-        "login": access.login,
-        "principal": access.principal,
-        "customer": access.customer,
-        "host_groups": access.host_groups,
-        "hosts": access.hosts,
-        "serial": access.serial,
-        "key_id": access.key_id,
-        "key_fingerprint": access.key_fingerprint,
-        "valid_after": format_rfc3339(access.valid_after),
-        "valid_before": format_rfc3339(access.valid_before),
-        "grants": access.grants,
+        "subject": certificate.subject,
+        "login": row.login,
+        "principal": row.principal,
+        "customer": certificate.customer,
+        "ca": certificate.ca,
+        "serial": certificate.serial,
+        "id": certificate.log_seq,
+        "key_id": certificate.key_id,
+        "key_fingerprint": certificate.key_fingerprint,
+        "valid_after": format_rfc3339(certificate.valid_after),
+        "valid_before": format_rfc3339(certificate.valid_before),
+        "critical_options": certificate.critical_options or None,
+        "grants": certificate.grants,
+        "policy": certificate.policy,
+        "intent": certificate.seq,
+        "outcome_entry": certificate.outcome_seq,
+    }
+
+
+def _render_granted(row: GrantedAccess) -> dict[str, Any]:
+    reachable = row.reachable
+    grant = reachable.filed.grant
+    return {
+        "subject": reachable.holder.subject,
+        "kind": reachable.holder.kind,
+        "through": reachable.holder.through or None,
+        "login": reachable.login,
+        "principal": reachable.group.principal(reachable.login),
+        "customer": reachable.group.customer,
+        "ca": row.ca,
+        "ttl": format_duration(row.ttl_s),
+        "source": grant.source,
+        "force_command": grant.force_command,
+        "permit": grant.permit,
+        "grants": [{"file": reachable.filed.file, "name": grant.name}],
+        "policy": row.policy,
     }
 
 

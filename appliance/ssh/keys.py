@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from appliance.ssh.errors import SshFormatError, UnacceptableKey
-from appliance.ssh.line import format_line, parse_line
+from appliance.ssh.line import decode_base64, format_line, parse_line
 from appliance.ssh.wire import Reader, encode_mpint, encode_string
 
 CryptographyKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -69,6 +70,7 @@ _SMALL_ORDER: Final = frozenset(
     }
 )
 
+_FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 MAX_APPLICATION: Final = 255
 MAX_KEY_BLOB: Final = 4096
 
@@ -150,8 +152,24 @@ def parse_public_key_blob(blob: bytes, *, rsa_bits: range = RSA_BITS) -> PublicK
 
 def fingerprint(key: PublicKey) -> str:
     """Return ``SHA256:`` and unpadded base64, as ``ssh-keygen -l`` and sshd's log print it."""
-    digest = hashlib.sha256(key.blob).digest()
+    return fingerprint_of_blob(key.blob)
+
+
+def fingerprint_of_blob(blob: bytes) -> str:
+    """Return the fingerprint of a key's blob; that it is one is not checked."""
+    digest = hashlib.sha256(blob).digest()
     return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+
+
+def parse_fingerprint(text: str) -> bytes:
+    """Parse a fingerprint and return the SHA-256 in it; the inverse of :func:`fingerprint_of_blob`.
+
+    Raises:
+        SshFormatError: it is none.
+    """
+    if _FINGERPRINT.fullmatch(text) is None:
+        raise SshFormatError(f"got {text[:80]!r}, expected SHA256: and 43 digits", field="fingerprint")
+    return decode_base64(text.removeprefix("SHA256:") + "=", what="fingerprint")
 
 
 def from_cryptography(public_key: object) -> PublicKey:

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.authority.commands import AddHost, CommandBody, CreateCredential, RemoveHost
 from appliance.authority.orders import MAX_ORDERS, OrderBody
+from appliance.index.access import ACCESS_CURSOR
 from appliance.index.paging import CREDENTIAL_CURSOR, HOST_CURSOR
-from appliance.index.queries import CERTIFICATE_CURSOR, DEFAULT_PAGE, MAX_PAGE
+from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
+from appliance.index.search import CERTIFICATE_CURSOR
 from appliance.moments import parse_moment_ms
 from appliance.policy.document import MAX_FILE, MAX_FILES
 from appliance.policy.fields import CERTIFICATE_FORMAT, HostNameField, NameField
@@ -137,16 +139,20 @@ class CredentialPath(_Model):
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
-class AccessParameters(Sized):
+class AccessParameters(_Paged):
     """Who has access to what."""
 
+    cursor: Maybe[Annotated[str, Field(pattern=ACCESS_CURSOR, description="from the page before")]]
     subject: Maybe[Word]
     host: Maybe[Word]
     host_group: Maybe[Word]
     login: Maybe[Word]
     customer: Maybe[Word]
     at: Maybe[Annotated[Moment, Field(description="any moment of the past; default: now")]]
-    basis: Literal["certificates"] = "certificates"
+    basis: Annotated[
+        Literal["certificates", "policy"],
+        Field(description="who can log in by certificates that are live, or who could obtain one by policy"),
+    ] = "certificates"
 
 
 class InspectBody(_Model):

@@ -86,6 +86,7 @@ class Revocation(_Reply):
     recorded: Moment
     reason: Maybe[str]
     by: Maybe[str]
+    entry: Seq
 
 
 class CitedGrant(_Reply):
@@ -123,6 +124,8 @@ class CertificateShown(_Reply):
     certificate: Maybe[Annotated[str, Field(description="one line; absent if none was issued")]]
     outcome: Maybe[Literal["issued", "failed", "abandoned"]]
     outcome_reason: Maybe[str]
+    intent: Annotated[Seq, Field(description="the entry of the intent")]
+    outcome_entry: Maybe[Seq]
     proof: str
     revocation: Maybe[Revocation]
 
@@ -146,6 +149,7 @@ class Inspected(_Reply):
 
     on_record: Annotated[bool, Field(description="this very certificate, byte for byte")]
     state: Literal["unknown", "pending", "active", "expired", "revoked", "failed"]
+    active: Annotated[bool, Field(description="on record, and good for logging in now")]
     signature: Literal["good", "bad"]
     ca: Maybe[Annotated[str, Field(description="whose key signed it, if it is a key of ours")]]
     ca_key: Fingerprint
@@ -154,6 +158,11 @@ class Inspected(_Reply):
     key_id: str
     key_fingerprint: Fingerprint
     principals: list[str]
+    subject: Maybe[Annotated[str, Field(description="who asked: provider:subject")]]
+    reason: Maybe[Annotated[str, Field(description="what for, in his words")]]
+    grants: Maybe[list[CitedGrant]]
+    policy: Maybe[Seq]
+    revocation: Maybe[Revocation]
     record: Maybe[CertificateShown]
     ledger_size: Size
 
@@ -295,29 +304,57 @@ class WhoYouAre(_Reply):
     ledger_size: Size
 
 
-class AccessShown(_Reply):
-    """One principal of one live certificate."""
-
-    subject: str
+class _Reached(_Reply):
     login: str
     principal: str
     customer: str
+    ca: str
+    ca_phase: Annotated[
+        str, Field(description="of the CA's key at the moment; halted or none: it signs nothing")
+    ]
     host_groups: list[str]
-    hosts: list[str]
+    hosts: Annotated[list[str], Field(description="the first of them")]
+    host_count: Annotated[int, Field(ge=0, description="how many hosts there are")]
+    grants: list[CitedGrant]
+    policy: Annotated[Seq, Field(description="the entry that put the grants in force")]
+
+
+class CertifiedAccessShown(_Reached):
+    """One principal of one live certificate (basis `certificates`)."""
+
+    subject: Annotated[str, Field(description="who asked: provider:subject")]
     serial: Serial
+    id: Annotated[str, Field(description="the serial as log.seq")]
     key_id: str
     key_fingerprint: Fingerprint
     valid_after: Moment
     valid_before: Moment
-    grants: list[str]
+    critical_options: Maybe[dict[str, str]]
+    intent: Seq
+    outcome_entry: Seq
+
+
+class GrantedAccessShown(_Reached):
+    """One principal that a grant gives to one holder (basis `policy`)."""
+
+    subject: Annotated[str, Field(description="provider:subject, or a provider's group")]
+    kind: Annotated[Literal["user", "service", "member", "group"], Field(description="what the subject is")]
+    through: Maybe[Annotated[list[str], Field(description="the document's groups that he is in")]]
+    ttl: Annotated[str, Field(description="at most")]
+    source: Maybe[list[str]]
+    force_command: Maybe[str]
+    permit: list[str]
 
 
 class AccessList(_Reply):
     """Who has access to what, at a moment."""
 
-    access: list[AccessShown]
-    basis: Literal["certificates"]
+    access: list[CertifiedAccessShown | GrantedAccessShown]
+    basis: Literal["certificates", "policy"]
     at: Moment
+    settled: Annotated[bool, Field(description="whether the answer can never change")]
+    policy: Maybe[Annotated[Seq, Field(description="the policy that was in force")]]
+    cursor: Cursor
     ledger_size: Size
 
 

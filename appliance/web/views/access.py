@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from appliance.clock import format_rfc3339_ms
 from appliance.index.access import AccessQuery, find_access
 from appliance.index.render import render_access
 from appliance.moments import parse_moment_ms
@@ -28,11 +27,11 @@ def build(services: Services) -> APIBlueprint:
         openapi_extensions=problems("policy-denied", "not-found"),
     )
     def access(query: AccessParameters) -> Response:
-        """By live certificates, at a moment. Sessions that are open outlive their certificates."""
+        """By live certificates, or by policy, at a moment. Sessions that are open outlive certificates."""
         services.await_size(query.min_size)
-        at_ms = services.now_ms() if query.at is None else parse_moment_ms(query.at)
         asked = AccessQuery(
-            at_ms=at_ms,
+            at_ms=services.now_ms() if query.at is None else parse_moment_ms(query.at),
+            basis=query.basis,
             subject=query.subject,
             host=query.host,
             host_group=query.host_group,
@@ -41,9 +40,7 @@ def build(services: Services) -> APIBlueprint:
         )
         with services.index.snapshot() as snapshot:
             require(snapshot, "certificate.read")
-            found = [render_access(each) for each in find_access(snapshot, asked)]
-            return jsonify(
-                access=found, basis=query.basis, at=format_rfc3339_ms(at_ms), ledger_size=snapshot.size
-            )
+            page = find_access(snapshot, asked, cursor=query.cursor, limit=query.limit)
+        return jsonify(render_access(page, query.basis))
 
     return api

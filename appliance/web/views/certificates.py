@@ -11,9 +11,10 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.errors import Refusal
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
-from appliance.index.queries import CertificateFilter, Snapshot
+from appliance.index.queries import Snapshot
 from appliance.index.records import CertificateRecord
 from appliance.index.render import render_certificate
+from appliance.index.search import CertificateFilter, find_certificates
 from appliance.moments import parse_moment_ms
 from appliance.requests import HostCertificateBody, UserCertificateBody
 from appliance.web.description import problems
@@ -84,8 +85,8 @@ def build(services: Services) -> APIBlueprint:
         now_s = services.now_ms() // 1000
         with services.index.snapshot() as snapshot:
             wanted = _filter(snapshot, query)
-            page = snapshot.certificates(wanted, now_s=now_s, cursor=query.cursor, limit=query.limit)
-        found = [render_certificate(record, now_s) for record in page.certificates]
+            page = find_certificates(snapshot, wanted, now_s=now_s, cursor=query.cursor, limit=query.limit)
+        found = [render_certificate(record, page.now_s) for record in page.certificates]
         return jsonify(certificates=found, cursor=page.cursor, ledger_size=page.size)
 
     @api.get(

@@ -12,10 +12,11 @@ import pytest
 
 from appliance.authority.releases import Release
 from appliance.authority.revocation import RevokeCertificate
-from appliance.index.access import AccessQuery, find_access
+from appliance.index.access import AccessQuery, CertifiedAccess, find_access
 from appliance.index.projection import OutOfOrder, Projection
-from appliance.index.queries import CertificateFilter, Index, IndexUnavailable
+from appliance.index.queries import Index, IndexUnavailable
 from appliance.index.schema import open_for_reading
+from appliance.index.search import CertificateFilter, find_certificates
 from appliance.requests import RevocationBody, UserRequest
 from appliance.ssh.certificate import decode_tbs
 from audit.entry import Entry, decode_entry
@@ -111,13 +112,15 @@ def test_access_at_any_moment_is_what_the_entries_say(
     index = Index(build(tmp_path / "index.db", entries, []))
     at_ms = NOW_MS + 1000 * after_s
     with index.snapshot() as snapshot:
-        found = find_access(snapshot, AccessQuery(at_ms=at_ms))
-        by_host = (
-            find_access(snapshot, AccessQuery(at_ms=at_ms, host="web-1.acme.example")) if after_s >= 0 else []
-        )
-    assert {(each.subject, each.principal, each.serial) for each in found} == model(entries, at_ms)
-    assert len(by_host) == len(found)
-    assert all(each.hosts == ("web-1.acme.example",) for each in found)
+        found = find_access(snapshot, AccessQuery(at_ms=at_ms), limit=500).rows
+        on_host = AccessQuery(at_ms=at_ms, host="web-1.acme.example")
+        by_host = find_access(snapshot, on_host, limit=500).rows if after_s >= 0 else ()
+    rows = [row for row in found if isinstance(row, CertifiedAccess)]
+    assert {(row.certificate.subject, row.principal, row.certificate.serial) for row in rows} == model(
+        entries, at_ms
+    )
+    assert len(by_host) == len(rows) == len(found)
+    assert all(row.place.hosts == ("web-1.acme.example",) for row in found)
 
 
 def test_search_by_each_state_covers_every_certificate_once(tmp_path: Path, entries: list[Entry]) -> None:
@@ -127,13 +130,13 @@ def test_search_by_each_state_covers_every_certificate_once(tmp_path: Path, entr
         by_state = {
             state: {
                 each.serial
-                for each in snapshot.certificates(
-                    CertificateFilter(state=state), now_s=now_s, cursor=None, limit=500
+                for each in find_certificates(
+                    snapshot, CertificateFilter(state=state), now_s=now_s, cursor=None, limit=500
                 ).certificates
             }
             for state in ("pending", "active", "expired", "revoked", "failed")
         }
-        everything = snapshot.certificates(CertificateFilter(), now_s=now_s, cursor=None, limit=500)
+        everything = find_certificates(snapshot, CertificateFilter(), now_s=now_s, cursor=None, limit=500)
     assert sum(map(len, by_state.values())) == len(everything.certificates) > 60
     assert by_state["revoked"]
     assert by_state["expired"]

@@ -70,6 +70,29 @@ def test_tables_are_printed_for_people(service: Service) -> None:
     assert json.loads(service.cli("access", "who", "--subject", "api:alice", "--json").stdout)["access"]
 
 
+def test_access_is_told_by_subject_by_moment_and_by_policy(service: Service) -> None:
+    service.settled("/v1/access", "dave")
+    assert "deploy" in service.cli("access", "what", "api:alice", "--basis", "policy").stdout
+    assert "nobody, by certificate" in service.cli("access", "at", "2001-01-01T00:00:00Z").stdout
+    told = json.loads(service.cli("access", "what", "api:alice", "--json", "--limit", "1").stdout)
+    assert (told["basis"], told["settled"]) == ("certificates", False)
+
+
+def test_index_is_rebuilt_beside_the_running_service_to_the_state_that_it_had(service: Service) -> None:
+    service.settled("/v1/access", "dave")
+    index = service.data / "index" / "index.db"
+    inode = index.stat().st_ino
+    first, second = (json.loads(service.cli("ledger", "rebuild-index", "--json").stdout) for _ in range(2))
+    assert index.stat().st_ino != inode
+    if first["ledger_size"] == second["ledger_size"]:
+        assert first == second
+    reply = service.settled("/v1/access", "dave")
+    assert reply["ledger_size"] >= second["ledger_size"]
+    issued = service.issue({"public_key": service.operator_key.with_suffix(".pub").read_text()})
+    assert issued
+    assert service.settled("/v1/access", "dave")["ledger_size"] > second["ledger_size"]
+
+
 def test_order_with_another_key_is_refused(service: Service, tmp_path: Path) -> None:
     other = make_key(tmp_path)
     done = service.cli(

@@ -180,6 +180,38 @@ def test_access_shows_who_can_log_in_and_stops_with_the_revocation(service: Serv
     assert issued["serial"] not in serials()
 
 
+def test_access_by_certificates_names_its_evidence(service: Service) -> None:
+    issued = certificate(service, logins=["postgres"])
+    reply = service.settled("/v1/access?subject=api:alice&limit=1", "dave")
+    (row,) = reply["access"]
+    assert (row["serial"], row["intent"]) == (issued["serial"], int(issued["id"].split(".")[1]))
+    assert row["intent"] < row["outcome_entry"] < reply["ledger_size"]
+    assert row["grants"][0]["file"] == "policy.toml"
+    assert (row["policy"], row["ca_phase"]) == (reply["policy"], "signing")
+    assert row["host_count"] == len(row["hosts"]) == 1
+    assert reply["cursor"] is not None
+    more = service.http("GET", f"/v1/access?subject=api:alice&cursor={reply['cursor']}", as_="dave").json
+    assert more["ledger_size"] == reply["ledger_size"]
+    assert issued["serial"] not in {each["serial"] for each in more["access"]}
+
+
+def test_access_by_policy_shows_who_never_asked(service: Service) -> None:
+    reply = service.settled("/v1/access?basis=policy&host=db-1.acme.example", "dave")
+    assert reply["access"]
+    for row in reply["access"]:
+        assert row["hosts"] == ["db-1.acme.example"]
+        assert row["policy"] == reply["policy"]
+        assert row["kind"] in {"user", "service", "member", "group"}
+    assert "serial" not in reply["access"][0]
+
+
+def test_access_before_the_log_began_is_nobodys_and_settled(service: Service) -> None:
+    for basis in ("certificates", "policy"):
+        path = f"/v1/access?basis={basis}&at=2001-01-01T00:00:00Z"
+        reply = service.http("GET", path, as_="dave").json
+        assert (reply["access"], reply["settled"]) == ([], True)
+
+
 def test_access_is_for_auditors(service: Service) -> None:
     assert service.http("GET", "/v1/access", as_="alice").slug == "policy-denied"
     assert service.http("GET", "/v1/access?host=nowhere.example", as_="dave").slug == "not-found"

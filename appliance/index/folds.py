@@ -1,0 +1,121 @@
+"""What becomes of the entries that are not about certificates. Kinds that are not here answer no question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from appliance.index.portion import Portion
+from appliance.index.recorded import Recorded
+from appliance.ssh.keys import fingerprint, parse_public_key_line
+
+# A host that nothing has removed ends after every entry that there can be.
+NEVER: Final = 2**62
+
+Fold = Callable[[Portion, Recorded, Mapping[str, Any]], None]
+
+
+def _deny(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    subject = f"{data['identity']['provider']}:{data['identity']['subject']}"
+    counted = (data["first_ms"], data["last_ms"], data["count"])
+    portion.add("denial", entry.seq, subject, data["rule"], json.dumps(data["request"]), *counted)
+
+
+def _enter_phase(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.add(
+        "ca_phase",
+        entry.seq,
+        data["name"],
+        data["type"],
+        data.get("customer"),
+        fingerprint(parse_public_key_line(data["public_key"])),
+        data["public_key"],
+        entry.kind.removeprefix("ca."),
+        data["transcript"],
+        data.get("attestation"),
+        entry.time_ms,
+    )
+
+
+def _halt(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.change(
+        "INSERT INTO ca_phase"
+        "(seq, time_ms, ca, type, customer, fingerprint, public_key, phase, transcript)"
+        " SELECT ?, ?, ca, type, customer, fingerprint, public_key, 'halted', '' FROM ca_phase"
+        " WHERE ca = ? AND fingerprint = ? ORDER BY seq LIMIT 1",
+        entry.seq,
+        entry.time_ms,
+        data["name"],
+        data["ca_key"],
+    )
+
+
+def _register_host(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    _remove_host(portion, entry, data)
+    labels = {label["name"]: label["value"] for label in data["labels"]}
+    portion.add(
+        "host",
+        entry.seq,
+        data["name"],
+        data["customer"],
+        json.dumps(data["names"]),
+        json.dumps(labels),
+        entry.time_ms,
+        NEVER,
+    )
+
+
+def _remove_host(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.change(
+        "UPDATE host SET until_seq = ? WHERE name = ? AND +until_seq = ?", entry.seq, data["name"], NEVER
+    )
+
+
+def _keep_part(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.add("policy_part", entry.seq, data["name"], data["text"])
+
+
+def _apply_policy(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.add("policy", entry.seq, entry.time_ms)
+    texts: dict[int, str] = dict(portion.read("SELECT seq, text FROM policy_part"))
+    for position, file in enumerate(data["files"]):
+        text = "".join(texts[seq] for seq in file["seqs"])
+        portion.add("policy_file", entry.seq, position, file["name"], text)
+    portion.change("DELETE FROM policy_part")
+
+
+def _create_credential(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    known = [data[name] for name in ("id", "subject", "kind", "secret_sha256")]
+    limits = (data.get("expires_s"), data.get("uses"))
+    portion.add("credential", *known, entry.time_ms, *limits, 0, None, None)
+
+
+def _use_credential(portion: Portion, _entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.change("UPDATE credential SET used = used + 1 WHERE id = ?", data["id"])
+
+
+def _revoke_credential(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.change(
+        "UPDATE credential SET revoked_ms = ?, revoked_reason = ? WHERE id = ?",
+        entry.time_ms,
+        data["reason"],
+        data["id"],
+    )
+
+
+FOLDS: Final[Mapping[str, Fold]] = {
+    "certificate.denied": _deny,
+    "ca.created": _enter_phase,
+    "ca.trusted": _enter_phase,
+    "ca.signing": _enter_phase,
+    "ca.retired": _enter_phase,
+    "ca.halted": _halt,
+    "host.registered": _register_host,
+    "host.removed": _remove_host,
+    "policy.file": _keep_part,
+    "policy.applied": _apply_policy,
+    "credential.created": _create_credential,
+    "credential.used": _use_credential,
+    "credential.revoked": _revoke_credential,
+}

@@ -1,0 +1,252 @@
+"""The questions of the index, answered by going through the ledger from its first entry: slow and obvious.
+
+Nothing here is shared with the index. Entries are read as JSON, policies as TOML, certificates with the
+strict parser; a moment is a list of the entries that are not younger.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.ssh.certificate import decode_tbs
+from appliance.ssh.content import CertificateContent
+from appliance.ssh.keys import fingerprint
+from audit.entry import Entry
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """An intent, what it says, and what became of it."""
+
+    seq: int
+    time_ms: int
+    data: Json
+    content: CertificateContent
+    outcome: Json | None
+    revocation: Json | None
+
+    @property
+    def subject(self) -> str:
+        return f"{self.data['identity']['provider']}:{self.data['identity']['subject']}"
+
+    @property
+    def customer(self) -> str:
+        return str(self.data["ca"]).split("-", maxsplit=1)[0]
+
+    def state(self, now_s: int) -> str:
+        if self.outcome is None:
+            return "pending"
+        if self.outcome["kind"] != "certificate.issued":
+            return "failed"
+        if self.revocation is not None:
+            return "revoked"
+        return "expired" if self.content.valid_before <= now_s else "active"
+
+
+def parse(entries: Sequence[Entry]) -> list[Json]:
+    """Return the entries as JSON."""
+    return [json.loads(entry.raw) for entry in entries]
+
+
+def until(entries: list[Json], at_ms: int) -> list[Json]:
+    """Return the entries that are not younger than a moment."""
+    return [entry for entry in entries if entry["time_ms"] <= at_ms]
+
+
+def certificates(entries: list[Json]) -> list[Certificate]:
+    """Return all certificates, the newest first."""
+    found = []
+    for entry in entries:
+        if entry["kind"] != "certificate.intent":
+            continue
+        seq = entry["seq"]
+        outcomes = [
+            each
+            for each in entries
+            if each["kind"] in {"certificate.issued", "certificate.failed", "certificate.abandoned"}
+            and each["data"]["intent"] == seq
+        ]
+        revocations = [
+            each
+            for each in entries
+            if each["kind"] == "certificate.revoked" and int(each["data"]["serial"]) == 1 << 48 | seq
+        ]
+        found.append(
+            Certificate(
+                seq=seq,
+                time_ms=entry["time_ms"],
+                data=entry["data"],
+                content=decode_tbs(base64.b64decode(entry["data"]["tbs"])),
+                outcome=outcomes[0] if outcomes else None,
+                revocation=revocations[0] if revocations else None,
+            )
+        )
+    return found[::-1]
+
+
+def search(entries: list[Json], wanted: Json, now_s: int) -> list[tuple[int, str]]:
+    """Return seq and state of what a search finds."""
+    return [
+        (each.seq, each.state(now_s)) for each in certificates(entries) if _is_wanted(each, wanted, now_s)
+    ]
+
+
+def _is_wanted(each: Certificate, wanted: Json, now_s: int) -> bool:
+    facts = {
+        "subject": each.subject,
+        "key_id": each.content.key_id,
+        "host": each.data["request"].get("host"),
+        "customer": each.customer,
+        "fingerprint": fingerprint(each.content.subject_key),
+        "type": each.content.type.name.lower(),
+        "state": each.state(now_s),
+    }
+    return (
+        all(facts[name] == value for name, value in wanted.items() if name in facts)
+        and ("principal" not in wanted or wanted["principal"] in each.content.principals)
+        and ("since_ms" not in wanted or each.time_ms >= wanted["since_ms"])
+        and ("until_ms" not in wanted or each.time_ms < wanted["until_ms"])
+    )
+
+
+def policy(entries: list[Json]) -> tuple[int | None, Json]:
+    """Return the policy in force and the entry that applied it."""
+    applied = [entry for entry in entries if entry["kind"] == "policy.applied"]
+    if not applied:
+        return None, {}
+    texts = {entry["seq"]: entry["data"]["text"] for entry in entries if entry["kind"] == "policy.file"}
+    (file,) = applied[-1]["data"]["files"]
+    return applied[-1]["seq"], tomllib.loads("".join(texts[seq] for seq in file["seqs"]))
+
+
+def hosts(entries: list[Json]) -> dict[str, Json]:
+    """Return the registered hosts."""
+    found: dict[str, Json] = {}
+    for entry in entries:
+        if entry["kind"] == "host.registered":
+            found[entry["data"]["name"]] = entry["data"]
+        elif entry["kind"] == "host.removed":
+            found.pop(entry["data"]["name"], None)
+    return found
+
+
+def members(group: Json, registered: dict[str, Json]) -> list[str]:
+    """Return the hosts of a host group."""
+    found = []
+    for name, host in registered.items():
+        labels = {label["name"]: label["value"] for label in host["labels"]}
+        if host["customer"] != group["customer"]:
+            continue
+        if name in group.get("hosts", []) or (
+            "match" in group and all(labels.get(key) == value for key, value in group["match"].items())
+        ):
+            found.append(name)
+    return sorted(found)
+
+
+def halted(entries: list[Json], ca: str) -> bool:
+    """Say whether a CA is halted; each has one key here."""
+    return any(entry["kind"] == "ca.halted" and entry["data"]["name"] == ca for entry in entries)
+
+
+def access_by_certificates(entries: list[Json], asked: Json, at_ms: int) -> list[Json]:
+    """Return who can log in at a moment, as rows of the answer."""
+    then = until(entries, at_ms)
+    _, document = policy(then)
+    rows = []
+    for each in certificates(then):
+        valid = each.content.valid_after * 1000 <= at_ms < each.content.valid_before * 1000
+        if each.data["request"].get("host") or not valid or each.state(at_ms // 1000) != "active":
+            continue
+        for principal in each.content.principals:
+            login, _, named = principal.partition("@")
+            groups = [
+                group
+                for group in document.get("host_group", [])
+                if group["customer"] == each.customer
+                and (
+                    (group["name"] == named and "principals" not in group)
+                    if named
+                    else group.get("principals") == "login"
+                )
+            ]
+            row = _place(then, groups, asked) | {
+                "subject": each.subject,
+                "login": login,
+                "principal": principal,
+                "customer": each.customer,
+                "intent": each.seq,
+                "outcome_entry": (each.outcome or {})["seq"],
+                "ca_phase": "halted" if halted(then, each.data["ca"]) else "signing",
+            }
+            if _covers(asked, row, then, groups):
+                rows.append(row)
+    return rows
+
+
+def access_by_policy(entries: list[Json], asked: Json, at_ms: int) -> list[Json]:
+    """Return who could obtain what at a moment, as rows of the answer."""
+    then = until(entries, at_ms)
+    seq, document = policy(then)
+    groups = {group["name"]: group for group in document.get("host_group", [])}
+    rows = []
+    for grant in document.get("grant", []):
+        for subject, kind in _holders(grant["who"], document):
+            for name in grant["on"]:
+                for login in grant["as"]:
+                    group = groups[name]
+                    row = _place(then, [group], asked) | {
+                        "subject": subject,
+                        "kind": kind,
+                        "login": login,
+                        "principal": login if group.get("principals") == "login" else f"{login}@{name}",
+                        "customer": group["customer"],
+                        "grants": [{"file": "p.toml", "name": grant["name"]}],
+                        "policy": seq,
+                        "ca_phase": "halted" if halted(then, f"{group['customer']}-users") else "signing",
+                    }
+                    if _covers(asked, row, then, [group]):
+                        rows.append(row)
+    return rows
+
+
+def _holders(who: Json, document: Json) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    listed = [(name, "user") for name in who.get("users", [])]
+    listed += [(name, "service") for name in who.get("services", [])]
+    listed += [(name, "group") for name in who.get("groups", []) if ":" in name]
+    for group in document.get("group", []):
+        order = who.get("groups", [])
+        group["place"] = order.index(group["name"]) if group["name"] in order else -1
+    for group in sorted(document.get("group", []), key=lambda each: int(each["place"])):
+        listed += [(name, "member") for name in group["members"] if group["place"] >= 0]
+    for name, kind in listed:
+        if name not in seen:
+            seen.add(name)
+            yield name, kind
+
+
+def _place(then: list[Json], groups: list[Json], asked: Json) -> Json:
+    names = sorted({name for group in groups for name in members(group, hosts(then))})
+    if "host" in asked:
+        names = [asked["host"]]
+    return {"host_groups": [group["name"] for group in groups], "hosts": names, "host_count": len(names)}
+
+
+def _covers(asked: Json, row: Json, then: list[Json], groups: list[Json]) -> bool:
+    if any(asked[name] != row[name] for name in ("subject", "login", "customer") if name in asked):
+        return False
+    if "host_group" in asked and asked["host_group"] not in row["host_groups"]:
+        return False
+    if "host" not in asked:
+        return True
+    # If both are named, it is the host as a member of that group.
+    named = [group for group in groups if asked.get("host_group", group["name"]) == group["name"]]
+    return any(asked["host"] in members(group, hosts(then)) for group in named)
