@@ -39,8 +39,8 @@ def list_hosts(snapshot: Snapshot, *, cursor: str | None, limit: int) -> Listed[
     """
     after = "" if cursor is None else bytes.fromhex(_check(HOST_CURSOR, cursor)).decode("latin-1")
     rows = snapshot.rows(
-        "SELECT * FROM host WHERE until_ms > :now AND name > :after ORDER BY name LIMIT :limit",
-        now=2**62 - 1,
+        "SELECT * FROM host WHERE until_seq >= :size AND name > :after ORDER BY name LIMIT :limit",
+        size=snapshot.size,
         after=after,
         limit=_check_limit(limit) + 1,
     )

@@ -15,6 +15,7 @@ from typing import Any, Final
 from flask_openapi3 import Info, OpenAPI
 from pydantic import BaseModel
 
+from appliance.web.jsonbody import MAX_INTEGER, MAX_MEMBERS
 from appliance.web.problems import MEDIA_TYPE, PROBLEMS
 
 INFO: Final = Info(
@@ -62,6 +63,22 @@ _HEADERS_OF_STATUS: Final = {
     "429": ("Retry-After",),
     "503": ("Retry-After",),
 }
+# What a body may hold anywhere: integers that all readers agree on, and no other numbers.
+_JSON_VALUE: Final[dict[str, Any]] = {
+    "description": "Any value that a body may hold.",
+    "anyOf": [
+        {"type": "null"},
+        {"type": "boolean"},
+        {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
+        {"type": "string"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/JsonValue"}},
+        {
+            "type": "object",
+            "maxProperties": MAX_MEMBERS,
+            "additionalProperties": {"$ref": "#/components/schemas/JsonValue"},
+        },
+    ],
+}
 _REQUEST_HEADERS: Final[dict[str, Any]] = {
     "IfNoneMatch": {
         "name": "If-None-Match",
@@ -105,7 +122,7 @@ def complete_description(
     """
     api: dict[str, Any] = app.api_doc
     components = api["components"]
-    components["schemas"] = _describe_models(components["schemas"])
+    components["schemas"] = _describe_models(components["schemas"]) | {"JsonValue": _JSON_VALUE}
     components["headers"] = _HEADERS
     components["parameters"] = _REQUEST_HEADERS
     api["security"] = [{name: []} for name in SECURITY]
@@ -176,7 +193,7 @@ def _describe_models(names: Collection[str]) -> dict[str, Any]:
         if model.__name__ in names and model.__module__.startswith("appliance."):
             schema = model.model_json_schema(ref_template=_REFERENCE.format("schemas", "{model}"))
             found = {**schema.pop("$defs", {}), model.__name__: schema}
-            described |= {name: _without_titles(each) for name, each in found.items()}
+            described |= {name: _tidy(each) for name, each in found.items()}
     return {name: described[name] for name in sorted(described)}
 
 
@@ -186,17 +203,18 @@ def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from _subclasses(each)
 
 
-def _without_titles(schema: Any) -> Any:
-    """Drop the titles that pydantic makes of names: they say nothing that the names do not."""
+def _tidy(schema: Any) -> Any:
+    """Drop the titles that pydantic makes of names, and say what an open object may hold."""
     if isinstance(schema, list):
-        return [_without_titles(each) for each in schema]
+        return [_tidy(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        name: _without_titles(each)
-        for name, each in schema.items()
-        if not (name == "title" and isinstance(each, str))
+    tidy = {
+        name: _tidy(each) for name, each in schema.items() if not (name == "title" and isinstance(each, str))
     }
+    if tidy.get("additionalProperties") is True:
+        tidy["additionalProperties"] = _refer("schemas", "JsonValue")
+    return tidy
 
 
 def _operations(app: OpenAPI) -> Iterator[tuple[str, dict[str, Any]]]:

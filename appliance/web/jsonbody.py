@@ -7,7 +7,6 @@ lone surrogates. What two readers could understand in two ways is refused here.
 from __future__ import annotations
 
 import json
-import math
 import re
 import uuid
 from collections import Counter
@@ -147,11 +146,12 @@ def _parse_integer(digits: str) -> int:
     return value
 
 
-def _parse_number(digits: str) -> float:
+def _parse_number(digits: str) -> int:
+    """Parse a number with a fraction or an exponent, which may be an integer all the same: 63.0 is 63."""
     value = float(digits)
-    if not math.isfinite(value):
-        raise malformed("body", "has a number that no reader can hold")
-    return value
+    if not value.is_integer() or abs(value) > MAX_INTEGER:
+        raise malformed("body", f"has the number {digits[:40]}; no member takes one that is no integer")
+    return int(value)
 
 
 def _build_object(members: list[tuple[str, Any]]) -> dict[str, Any]:

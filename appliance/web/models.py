@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -16,6 +15,7 @@ from appliance.index.search import CERTIFICATE_CURSOR
 from appliance.moments import parse_moment_ms
 from appliance.policy.document import MAX_FILE, MAX_FILES
 from appliance.policy.fields import CERTIFICATE_FORMAT, HostNameField, NameField
+from appliance.web.jsonbody import MAX_MEMBERS
 
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=CommandBody)
@@ -24,20 +24,6 @@ _Command = TypeVar("_Command", bound=CommandBody)
 def _check_moment(text: str) -> str:
     parse_moment_ms(text)
     return text
-
-
-def _make_portable(value: Any) -> Any:
-    """Make floats of integers that do not fit 64 bits, and so not the authority's socket.
-
-    No request has a number in it: whatever has one is refused by the authority, by itself, for that.
-    """
-    if isinstance(value, dict):
-        return {name: _make_portable(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_make_portable(each) for each in value]
-    if isinstance(value, int) and value.bit_length() > 63:
-        return math.copysign(math.inf, value) if value.bit_length() > 1_000 else float(value)
-    return value
 
 
 def _leave_out_null(schema: dict[str, Any]) -> None:
@@ -57,6 +43,8 @@ Moment = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
+# 256 bits in base64: the last digit has four of them.
+FINGERPRINT: Final = r"^SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]$"
 Word = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -85,7 +73,11 @@ class CertificateQuery(_Paged):
     principal: Maybe[Annotated[Word, Field(description="such as postgres@acme-eu-db")]]
     host: Maybe[Annotated[Word, Field(description="whose host certificates")]]
     customer: Maybe[Word]
-    fingerprint: Maybe[Annotated[Word, Field(description="of the subject's key: SHA256:…")]]
+    fingerprint: Maybe[
+        Annotated[
+            str, Field(pattern=FINGERPRINT, description="of the subject's key, as ssh-keygen -l has it")
+        ]
+    ]
     type: Maybe[Literal["user", "host"]]
     state: Maybe[Literal["pending", "active", "expired", "revoked", "failed"]]
     since: Maybe[Moment]
@@ -251,7 +243,8 @@ class BatchBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     requests: Annotated[
-        list[Annotated[dict[str, Any], AfterValidator(_make_portable)]],
+        # Each is judged by itself: for the body as a whole it is any object.
+        list[Annotated[dict[str, Any], Field(max_length=MAX_MEMBERS)]],
         Field(
             min_length=1,
             max_length=1_000,

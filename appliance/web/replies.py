@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appliance.web.models import Maybe
+from appliance.web.models import FINGERPRINT, Maybe
 from appliance.web.problems import PROBLEMS
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T08:00:00Z"])]
 Serial = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$", description="in decimal")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Fingerprint = Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
+Fingerprint = Annotated[str, Field(pattern=FINGERPRINT)]
 Size = Annotated[int, Field(ge=0, description="the entries of the ledger that this answer covers")]
 Seq = Annotated[int, Field(ge=0, description="an entry of the ledger")]
 CertificateType = Literal["user", "host"]
