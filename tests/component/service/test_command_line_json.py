@@ -52,24 +52,14 @@ def test_order_that_waits_for_another_operator_says_where(service: Service, tmp_
 
 
 def test_new_ca_key_is_told_and_exported(service: Service) -> None:
-    made = order(
-        service,
-        "ca",
-        "create",
-        "json-users",
-        "--type",
-        "user",
-        "--customer",
-        "acme",
-        "--algorithm",
-        "ed25519",
-    )
-    kinds = [entry["kind"] for entry in made["entries"]]
-    assert (made["ca"], kinds) == ("json-users", ["ca.created", "ca.trusted", "ca.signing"])
+    kind = ("--type", "host", "--customer", "acme", "--phase", "created", "--algorithm", "ed25519")
+    made = order(service, "ca", "create", "acme-hosts", *kind)
+    assert (made["ca"], [entry["kind"] for entry in made["entries"]]) == ("acme-hosts", ["ca.created"])
     service.settled("/v1/whoami", "dave")
-    (exported,) = run(service, "ca", "export", "json-users")["keys"]
-    assert exported["install"] == service.cli("ca", "export", "json-users").stdout
-    assert "CKA_SENSITIVE" in exported["transcript"]
+    signing, created = run(service, "ca", "export", "acme-hosts", "--known-hosts")["keys"]
+    assert signing["install"] == service.cli("ca", "export", "acme-hosts", "--known-hosts").stdout
+    assert created["install"] == ""  # nobody is to trust it yet
+    assert "CKA_SENSITIVE" in created["transcript"]
 
 
 def test_revocations_say_by_which_entry_or_that_they_stood_already(service: Service, key: Path) -> None:
@@ -188,6 +178,11 @@ def test_tables_are_coloured_on_a_terminal_only_and_not_against_no_color(service
     assert "\x1b[32msigning" in on_a_terminal(service, "ca", "list")
     assert "\x1b[32m" not in on_a_terminal(service, "ca", "list", NO_COLOR="1")
     assert "\x1b" not in service.cli("ca", "list").stdout
+
+
+def test_long_work_tells_how_far_it_is_on_a_terminal_only(service: Service, tmp_path: Path) -> None:
+    assert "(100 %)" in on_a_terminal(service, "ledger", "export", str(tmp_path / "one"))
+    assert "%" not in service.cli("ledger", "export", tmp_path / "two").stderr
 
 
 def test_what_others_wrote_is_neither_markup_nor_an_order_to_the_terminal(service: Service) -> None:
