@@ -68,6 +68,7 @@ from audit.stores.store import Reader
 MAX_ENTRIES: Final = 2_000
 MAX_ENTRIES_BYTES: Final = 4 * 1_048_576
 MAX_WAIT_S: Final = 30.0
+MAX_SEQ: Final = 2**53 - 1
 MAX_ITEMS: Final = 1_000
 MAX_TEXTS: Final = 1_000
 MAX_TEXT: Final = 1_024
@@ -239,9 +240,11 @@ class Operations:
     def _entries(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         """Give entries from ``start`` on; wait ``wait_s`` for the first. Holds up its own connection only."""
         start, wait_s = args.get("start"), args.get("wait_s")
-        if type(start) is not int or start < 0 or not isinstance(wait_s, int | float):
-            raise malformed("start", "expected the seq of the first entry, and wait_s in seconds")
-        size = self._parts.writer.wait_beyond(start, min(max(float(wait_s), 0), MAX_WAIT_S))
+        if type(start) is not int or not 0 <= start <= MAX_SEQ:
+            raise malformed("start", "expected the seq of the first entry")
+        if not isinstance(wait_s, int | float) or not 0 <= wait_s <= MAX_WAIT_S:  # nor NaN
+            raise malformed("wait_s", f"expected 0 to {MAX_WAIT_S:.0f} seconds")
+        size = self._parts.writer.wait_beyond(start, float(wait_s))
         checkpoint = self._parts.last_checkpoint()
         entries: list[bytes] = []
         room = MAX_ENTRIES_BYTES

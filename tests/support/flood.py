@@ -94,23 +94,28 @@ def _crowd(service: Service, report: Report, **told: Any) -> Iterator[None]:
     credentials = {name: service.credential(name) for name in ("alice", "bob", "mallory")}
     authorities = str(service.data / "tls" / "server.pem")
     told |= {"port": service.port, "authorities": authorities, "credentials": credentials}
-    with subprocess.Popen(
-        [sys.executable, "-m", "support.crowd"],
-        env=os.environ | {"PYTHONPATH": str(_TESTS)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    # asyncio says much of connections that break, and nobody reads a pipe meanwhile.
+    said = service.scratch / "crowd.log"
+    with (
+        said.open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "support.crowd"],
+            env=os.environ | {"PYTHONPATH": str(_TESTS)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as process,
+    ):
         assert process.stdin is not None
         process.stdin.write(json.dumps(told).encode())
         process.stdin.close()
         process.stdin = None
         try:
             yield
-            output, errors = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == 0, errors.decode()[-3_000:]
+    assert process.returncode == 0, said.read_text()[-3_000:]
     found = json.loads(output)
     report.answers.update(found["answers"])
     report.lines += found["lines"]

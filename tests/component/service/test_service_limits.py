@@ -122,3 +122,19 @@ def test_identity_that_no_provider_gives_is_not_remembered(
     client.close()
     assert refused.value.slug == "malformed-request"
     assert [entry["kind"] for entry in entries(service)[size:] if "certificate" in entry["kind"]] == []
+
+
+@pytest.mark.parametrize("start", [-1, 2**53, 2**64 - 1, 1.5, True, None, "0"], ids=repr)
+def test_entries_that_cannot_be_are_refused(service: Service, start: object) -> None:
+    client = AuthorityClient(service.data / "run" / "authority.sock")
+    with pytest.raises(Refusal, match="start: expected the seq"):
+        client.call("entries", start=start, wait_s=0)
+    client.close()
+
+
+@pytest.mark.parametrize("wait_s", [-1, 31, float("nan"), float("inf"), None], ids=repr)
+def test_entries_are_not_waited_for_longer_than_anyone_waits(service: Service, wait_s: object) -> None:
+    client = AuthorityClient(service.data / "run" / "authority.sock")
+    with pytest.raises(Refusal, match="wait_s: expected 0 to 30 seconds"):
+        client.call("entries", start=0, wait_s=wait_s)
+    client.close()
