@@ -182,12 +182,6 @@ class Snapshot:
         row = self.row(sql, name=name, at=moment)
         return None if row is None else host_of(row)
 
-    def credentials(self) -> list[CredentialRecord]:
-        """Return all API credentials, newest first."""
-        return [
-            CredentialRecord(**row) for row in self.rows("SELECT * FROM credential ORDER BY created_ms DESC")
-        ]
-
     def credential(self, id_: str) -> CredentialRecord | None:
         """Return an API credential by id."""
         row = self.row("SELECT * FROM credential WHERE id = :id", id=id_)
