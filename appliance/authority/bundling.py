@@ -7,9 +7,7 @@ often cost the token little.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import logging
 import threading
 from collections.abc import Callable
@@ -24,9 +22,8 @@ from appliance.authority.bundle import (
     build_document,
     bundle_statement,
 )
-from appliance.authority.state import IssuedCertificate
+from appliance.authority.replay import read_issued
 from appliance.errors import Refusal
-from appliance.ssh.certificate import attach_signature, format_certificate_line, parse_certificate_blob
 from appliance.ssh.keys import format_public_key_line, from_cryptography
 from appliance.ssh.sshsig import build_sshsig, format_armored_sshsig
 from audit.errors import LedgerError
@@ -86,8 +83,7 @@ class Bundler:
             return Refusal("internal", "the bundle could not be made; the authority's log says why")
 
     def _bundle(self, view: HostView, min_size: int) -> dict[str, Any]:
-        certificate = None if view.certificate is None else self._read(view.certificate)
-        document = build_document(view, certificate)
+        document = build_document(view, self._read_certificate(view))
         signed = self._signed.get(view.host.name)
         if signed is None or not signed.covers(document, now_s=view.now_s, min_size=min_size):
             signed = self._signed[view.host.name] = self._sign(view, document)
@@ -100,6 +96,11 @@ class Bundler:
             "generated_s": signed.generated_s,
             "fresh_until_s": signed.generated_s + FRESH_S,
         }
+
+    def _read_certificate(self, view: HostView) -> str | None:
+        if (issued := view.certificate) is None:
+            return None
+        return read_issued(self._reader, issued.seq, issued.outcome_seq).line
 
     def _sign(self, view: HostView, document: bytes) -> SignedStatement:
         if self._pool.problem is not None:  # known without waiting for it
@@ -119,15 +120,3 @@ class Bundler:
             statement=statement.decode(),
             signature=signature,
         )
-
-    def _read(self, issued: IssuedCertificate) -> str:
-        """Read a certificate from the ledger, as it was released."""
-        intent, outcome = self._read_data(issued.seq), self._read_data(issued.outcome_seq)
-        tbs, signature = base64.b64decode(intent["tbs"]), base64.b64decode(outcome["signature"])
-        certificate = parse_certificate_blob(attach_signature(tbs, signature))
-        return format_certificate_line(certificate, certificate.content.key_id)
-
-    def _read_data(self, seq: int) -> dict[str, Any]:
-        (raw,) = self._reader.entries(seq, seq + 1)
-        data: dict[str, Any] = json.loads(raw)["data"]
-        return data

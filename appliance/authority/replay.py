@@ -59,22 +59,25 @@ class Replayer:
 
     def _read(self, intents: Sequence[tuple[int, int]]) -> Release:
         size = max(outcome for _, outcome in intents) + 1
-        certificates = [self._read_one(intent, outcome) for intent, outcome in intents]
+        certificates = [read_issued(self._reader, intent, outcome) for intent, outcome in intents]
         return Release(certificates=certificates, ledger_size=size)
 
-    def _read_one(self, seq: int, outcome: int) -> IssuedReply:
-        raw = self._read_entry(seq)
-        intent, issued = json.loads(raw)["data"], json.loads(self._read_entry(outcome))["data"]
-        tbs, signature = base64.b64decode(intent["tbs"]), base64.b64decode(issued["signature"])
-        certificate = parse_certificate_blob(attach_signature(tbs, signature))
-        return IssuedReply(
-            line=format_certificate_line(certificate, certificate.content.key_id),
-            content=certificate.content,
-            ca=intent["ca"],
-            seq=seq,
-            leaf_hash=leaf_hash(raw),
-        )
 
-    def _read_entry(self, seq: int) -> bytes:
-        (raw,) = self._reader.entries(seq, seq + 1)
-        return raw
+def read_issued(reader: Reader, seq: int, outcome: int) -> IssuedReply:
+    """Read a certificate as it was released, from its intent and its outcome.
+
+    Raises:
+        LedgerError: they cannot be read.
+    """
+    (raw,) = reader.entries(seq, seq + 1)
+    (concluded,) = reader.entries(outcome, outcome + 1)
+    intent, issued = json.loads(raw)["data"], json.loads(concluded)["data"]
+    tbs, signature = base64.b64decode(intent["tbs"]), base64.b64decode(issued["signature"])
+    certificate = parse_certificate_blob(attach_signature(tbs, signature))
+    return IssuedReply(
+        line=format_certificate_line(certificate, certificate.content.key_id),
+        content=certificate.content,
+        ca=intent["ca"],
+        seq=seq,
+        leaf_hash=leaf_hash(raw),
+    )
