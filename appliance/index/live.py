@@ -93,7 +93,8 @@ def _spans(snapshot: Snapshot, query: LiveQuery) -> list[Span]:
     # Nothing above the row that the last page ended with, though another principal of its certificate.
     high = min(query.prefix.upto, seq_of(query.before) + 1)
     spans = find_spans(snapshot, lambda shelf: not (shelf.is_host or shelf.is_failed), 0, high)
-    return [span.only_live(snapshot, query.prefix.at_s) for span in spans]
+    live = (span.only_live(snapshot, query.prefix.at_s) for span in spans)
+    return [span for span in live if span.low < span.high]
 
 
 def _values(query: LiveQuery) -> dict[str, object]:

@@ -83,8 +83,8 @@ class Scene:
     def _find(self, names: tuple[str, ...], groups: Sequence[HostGroup]) -> Place:
         if self.host is not None:
             return Place(host_groups=names, hosts=(self.host,), host_count=1)
-        fleet = self.snapshot.fleet(self.prefix.upto)
-        members = [fleet.members(self.policy_seq or 0, group) for group in groups]
+        fleet = self.snapshot.fleet()
+        members = [fleet.members(self.policy_seq or 0, group, self.prefix.upto) for group in groups]
         hosts = (
             members[0] if len(members) == 1 else tuple(sorted({name for each in members for name in each}))
         )
