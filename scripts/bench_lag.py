@@ -114,7 +114,7 @@ def main() -> None:
         print(
             f"{name}: {found['entries_per_s']:.0f} entries a second; the index is behind by "
             f"{found['lag_p50_s']:.2f} s in the middle, {found['lag_max_s']:.2f} s and "
-            f"{found['entries_behind']} entries at most, and takes {found['index_cpu_us']:.0f} us of CPU for each"
+            f"{found['entries_behind']} entries at most; it takes {found['index_cpu_us']:.0f} us of CPU each"
         )
     if arguments.json:
         arguments.json.write_text(json.dumps(measured, indent=2) + "\n")

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from appliance.errors import malformed
 from appliance.index.cursors import format_cursor, parse_cursor
-from appliance.index.live import LiveQuery, find_live, find_principals
+from appliance.index.live import LiveQuery, Principal, find_live, find_principals
 from appliance.index.prefix import Prefix
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Snapshot
 from appliance.index.reach import Reachable
@@ -122,30 +122,30 @@ def _by_certificates(
         login=query.login,
         principals=_wanted_principals(scene, query.login),
     )
-    for principal in find_live(scene.snapshot, live):
-        record = scene.certificate(principal.seq)
-        if live.principals is not None and (principal.principal_id, record.customer) not in live.principals:
+    for found in find_live(scene.snapshot, live):
+        principal, record = found.principal, scene.certificate(found.seq)
+        if live.principals is not None and (principal, record.customer) not in live.principals:
             continue
         yield (
-            (principal.holding,),
+            (found.holding,),
             CertifiedAccess(
                 place=scene.place(scene.takers(principal.host_group, record.customer)),
                 login=principal.login,
-                principal=principal.principal,
+                principal=principal.name,
                 ca_phase=scene.key_phase(record.ca, record.ca_key),
                 certificate=record,
             ),
         )
 
 
-def _wanted_principals(scene: Scene, login: str | None) -> frozenset[tuple[int, str]] | None:
+def _wanted_principals(scene: Scene, login: str | None) -> frozenset[tuple[Principal, str]] | None:
     """Return the principals that the question's host groups take, each with the customer it counts for."""
     if scene.groups is None:
         return None
     return frozenset(
-        (id_, group.customer)
+        (principal, group.customer)
         for group in scene.groups
-        for id_ in find_principals(
+        for principal in find_principals(
             scene.snapshot, login=login, host_group=group.name, bare=group.principals == "login"
         )
     )

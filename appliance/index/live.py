@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from appliance.index.holdings import first_holding, seq_of
 from appliance.index.prefix import Prefix
 from appliance.index.queries import Snapshot
-from appliance.index.streams import Span, choose_driver, find_spans, holding_bounds, merge_highest
+from appliance.index.streams import (
+    Span,
+    choose_driver,
+    find_spans,
+    holding_bounds,
+    merge_highest,
+    merge_rows,
+)
 
 # Up to so many principals each is looked for by itself. More of them are a good part of all there are, and it
 # is less work to go through what is live.
@@ -32,11 +39,20 @@ _HOLDINGS: Final = (
 )
 
 
+class Principal(NamedTuple):
+    """A principal of users' certificates, and what it stands for."""
+
+    id: int
+    name: str
+    login: str
+    host_group: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveQuery:
     """Which live principals are wanted, of those below a holding; None asks for all.
 
-    ``principals`` are ids, each with the customer of whose certificates it counts.
+    ``principals`` are each with the customer of whose certificates it counts.
     """
 
     prefix: Prefix
@@ -44,18 +60,14 @@ class LiveQuery:
     subject: str | None
     customer: str | None
     login: str | None
-    principals: frozenset[tuple[int, str]] | None
+    principals: frozenset[tuple[Principal, str]] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LivePrincipal:
+class LivePrincipal(NamedTuple):
     """A principal of a live certificate; ``holding`` is its id there."""
 
     holding: int
-    principal_id: int
-    principal: str
-    login: str
-    host_group: str | None
+    principal: Principal
 
     @property
     def seq(self) -> int:
@@ -65,26 +77,30 @@ class LivePrincipal:
 
 def find_principals(
     snapshot: Snapshot, *, login: str | None, host_group: str | None, bare: bool
-) -> Iterator[int]:
-    """Yield the ids of the principals for a login, or any, on a host group; or of bare logins."""
+) -> Iterator[Principal]:
+    """Yield the principals for a login, or any, on a host group; or of bare logins."""
     of_group = "host_group IS NULL AND login IS NOT NULL" if bare else "host_group = :host_group"
     of_login = "" if login is None else " AND login = :login"
-    sql = f"SELECT id FROM principal WHERE {of_group}{of_login}"  # noqa: S608 - constants
-    for (id_,) in snapshot.db.execute(sql, {"host_group": host_group, "login": login}).fetchall():
-        yield id_
+    columns = "id, principal, login, host_group"
+    sql = f"SELECT {columns} FROM principal WHERE {of_group}{of_login}"  # noqa: S608 - constants
+    for row in snapshot.db.execute(sql, {"host_group": host_group, "login": login}).fetchall():
+        yield Principal(*row)
 
 
 def find_live(snapshot: Snapshot, query: LiveQuery) -> Iterator[LivePrincipal]:
     """Yield each live principal that is wanted, by the highest holding; of whatever customer it may be."""
     wanted = query.principals
     if query.subject is None and wanted is not None and len(wanted) <= _MAX_PRINCIPALS:
-        for holding in _by_principal(snapshot, query, wanted):
-            yield from _holdings(snapshot, holding, holding + 1)
+        known = {principal.id: principal for principal, _ in wanted}
+        for holding, id_ in _by_principal(snapshot, query, wanted):
+            yield LivePrincipal(holding, known[id_])
         return
-    ids = {id_ for id_, _ in wanted or ()}
+    principals = {principal for principal, _ in wanted or ()}
     for seq in _by_certificate(snapshot, query):
         for live in _holdings(snapshot, first_holding(seq), min(query.before, first_holding(seq + 1))):
-            if query.login in {None, live.login} and (wanted is None or live.principal_id in ids):
+            if query.login in {None, live.principal.login} and (
+                wanted is None or live.principal in principals
+            ):
                 yield live
 
 
@@ -101,10 +117,12 @@ def _values(query: LiveQuery) -> dict[str, object]:
     return {"upto": query.prefix.upto, "at_s": query.prefix.at_s, "login": query.login}
 
 
-def _by_principal(snapshot: Snapshot, query: LiveQuery, wanted: frozenset[tuple[int, str]]) -> Iterator[int]:
-    """Yield the ids of holdings."""
+def _by_principal(
+    snapshot: Snapshot, query: LiveQuery, wanted: frozenset[tuple[Principal, str]]
+) -> Iterator[tuple[int, ...]]:
+    """Yield the ids of holdings and of their principals."""
     sql = (
-        "SELECT h.id FROM holding h INDEXED BY holding_principal "  # noqa: S608 - constants
+        "SELECT h.id, h.principal FROM holding h INDEXED BY holding_principal "  # noqa: S608 - constants
         f"CROSS JOIN certificate c ON c.seq = h.id >> 8 {_JOINS} WHERE h.principal = :held "
         f"AND h.shelf = :shelf AND h.id >= :low AND h.id < :high AND +c.customer = :customer AND {_LIVE} "
         "ORDER BY h.id DESC"
@@ -114,11 +132,11 @@ def _by_principal(snapshot: Snapshot, query: LiveQuery, wanted: frozenset[tuple[
         bounds = holding_bounds(span)
         bounds["high"] = min(query.before, first_holding(span.high))
         values += [
-            _values(query) | bounds | {"held": id_, "customer": customer}
-            for id_, customer in wanted
+            _values(query) | bounds | {"held": principal.id, "customer": customer}
+            for principal, customer in wanted
             if query.customer in {None, customer}
         ]
-    return merge_highest(snapshot, sql, values)
+    return merge_rows(snapshot, sql, values)
 
 
 def _by_certificate(snapshot: Snapshot, query: LiveQuery) -> Iterator[int]:
@@ -138,7 +156,5 @@ def _by_certificate(snapshot: Snapshot, query: LiveQuery) -> Iterator[int]:
 
 
 def _holdings(snapshot: Snapshot, low: int, high: int) -> Iterator[LivePrincipal]:
-    for holding, id_, principal, login, host_group in snapshot.db.execute(_HOLDINGS, (low, high)).fetchall():
-        yield LivePrincipal(
-            holding=holding, principal_id=id_, principal=principal, login=login, host_group=host_group
-        )
+    for holding, *principal in snapshot.db.execute(_HOLDINGS, (low, high)).fetchall():
+        yield LivePrincipal(holding, Principal(*principal))
