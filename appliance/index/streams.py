@@ -81,19 +81,21 @@ def merge_highest(snapshot: Snapshot, sql: str, values: Iterable[Mapping[str, ob
 
 
 def merge_rows(
-    snapshot: Snapshot, sql: str, values: Iterable[Mapping[str, object]]
+    snapshot: Snapshot, sql: str, values: Iterable[Mapping[str, object]], *, first: int = _FIRST
 ) -> Iterator[tuple[int, ...]]:
-    """Yield the rows that a query gives for all these values; as :func:`merge_highest`."""
-    streams = [_read(snapshot, f"{sql} LIMIT :limit", dict(each)) for each in values]
+    """Yield the rows that a query gives for all these values; as :func:`merge_highest`.
+
+    Of each ``first`` rows are read at first.
+    """
+    streams = [_read(snapshot, f"{sql} LIMIT :limit", dict(each), first) for each in values]
     return streams[0] if len(streams) == 1 else heapq.merge(*streams, reverse=True)
 
 
-def _read(snapshot: Snapshot, sql: str, values: dict[str, object]) -> Iterator[tuple[int, ...]]:
+def _read(snapshot: Snapshot, sql: str, values: dict[str, object], limit: int) -> Iterator[tuple[int, ...]]:
     """Yield rows; read some, and more when those are used up.
 
     A cursor that stays open would keep its statement, and SQLite would compile it again for every stream.
     """
-    limit = _FIRST
     while True:
         rows = snapshot.db.conn.execute(sql, values | {"limit": limit}).fetchall()
         yield from rows
