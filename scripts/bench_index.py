@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bench_ledger import DAY_S, LOGINS, REGIONS, ROLES, Population, Size, say, write_ledger
+from bench_ledger import LOGINS, REGIONS, ROLES, Population, Size, say, write_ledger
 
 from appliance.index.access import AccessQuery, find_access
 from appliance.index.inspect import inspect_certificate
@@ -40,9 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--certificates", type=int, default=Size.certificates)
-    parser.add_argument("--hosts", type=int, default=Size.hosts)
-    parser.add_argument("--grants", type=int, default=Size.grants)
+    usual = Size()
+    parser.add_argument("--certificates", type=int, default=usual.certificates)
+    parser.add_argument("--hosts", type=int, default=usual.hosts)
+    parser.add_argument("--grants", type=int, default=usual.grants)
     parser.add_argument("--samples", type=int, default=300, help="how often each question is asked")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     parser.add_argument(
@@ -57,14 +58,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chancery-bench-") as scratch:
         directory = arguments.keep or Path(scratch)
         directory.mkdir(parents=True, exist_ok=True)
-        now_s = int(time.time())
-        write_ledger(directory / "ledger.db", size, now_s)
+        write_ledger(directory / "ledger.db", size, int(time.time()))
         if arguments.ledger_only:
             return
         built = build(directory / "ledger.db", Path(scratch) / "index.db")
         index = Index(Path(scratch) / "index.db")
         measured = {"size": vars_of(size), "build": built}
-        measured["questions"] = measure(index, Catalogue(index, size, now_s), arguments.samples)
+        measured["questions"] = measure(index, Catalogue(index, size), arguments.samples)
     report(measured)
     if arguments.json:
         arguments.json.write_text(json.dumps(measured, indent=2) + "\n")
@@ -96,11 +96,11 @@ def build(ledger: Path, path: Path) -> dict[str, Any]:
 class Catalogue:
     """The questions, each about something else every time."""
 
-    def __init__(self, index: Index, size: Size, now_s: int) -> None:
+    def __init__(self, index: Index, size: Size) -> None:
         self._population = Population(size)
-        self._now_ms = now_s * 1000
-        self._start_ms = self._now_ms - size.days * DAY_S * 1000
         with index.snapshot() as snapshot:
+            self._start_ms = snapshot.value("SELECT min(time_ms) FROM certificate")
+            self._now_ms = snapshot.log().head_ms
             self._known = list(self._sample(snapshot))
 
     def _sample(self, snapshot: Snapshot) -> Iterator[CertificateRecord]:
@@ -193,7 +193,7 @@ class Catalogue:
         return draw.choice([each for each in self._known if each.outcome == "issued"]).certificate
 
     def _past(self, draw: random.Random) -> int:
-        return draw.randrange(self._start_ms + 3_600_000, self._now_ms)
+        return draw.randint(self._start_ms, self._now_ms)
 
 
 def measure(index: Index, catalogue: Catalogue, samples: int) -> dict[str, dict[str, float]]:
