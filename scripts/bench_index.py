@@ -190,7 +190,7 @@ class Catalogue:
         return draw.choice(self._known)
 
     def _issued(self, draw: random.Random) -> Any:
-        return draw.choice([each for each in self._known if each.outcome == "issued"]).certificate
+        return draw.choice([each for each in self._known if each.line is not None]).certificate
 
     def _past(self, draw: random.Random) -> int:
         return draw.randint(self._start_ms, self._now_ms)
