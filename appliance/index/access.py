@@ -7,14 +7,15 @@ shows who *could* obtain a certificate, whether or not he ever asked. docs/acces
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 from appliance.errors import malformed
 from appliance.index.cursors import cursor_pattern, format_cursor, parse_cursor
-from appliance.index.live import LiveQuery, find_live, find_principals
+from appliance.index.live import LiveQuery, Principal, find_live, find_principals, principals_of_login
 from appliance.index.prefix import Prefix
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Snapshot
 from appliance.index.reach import Reachable
@@ -116,41 +117,44 @@ def find_access(
 def _by_certificates(
     scene: Scene, query: AccessQuery, before: int
 ) -> Iterator[tuple[tuple[int, ...], Access]]:
+    wanted = _wanted_principals(scene, query.login)
     live = LiveQuery(
         prefix=scene.prefix,
         before=before,
         subject=query.subject,
         customer=query.customer,
-        login=query.login,
-        principals=_wanted_principals(scene, query.login),
+        principals=None if wanted is None else wanted.keys(),
     )
-    for principal in find_live(scene.snapshot, live):
-        record = scene.certificate(principal.seq)
-        if live.principals is not None and (principal.principal_id, record.customer) not in live.principals:
+    for found in find_live(scene.snapshot, live):
+        principal, record = found.principal, scene.certificate(found.seq)
+        if query.customer not in {None, record.customer}:
+            continue
+        if wanted is not None and wanted[principal] and record.customer not in wanted[principal]:
             continue
         yield (
-            (principal.holding,),
+            (found.holding, 0, 0, 0),
             CertifiedAccess(
                 place=scene.place(scene.takers(principal.host_group, record.customer)),
                 login=principal.login,
-                principal=principal.principal,
+                principal=principal.name,
                 ca_phase=scene.key_phase(record.ca, record.ca_key),
                 certificate=record,
             ),
         )
 
 
-def _wanted_principals(scene: Scene, login: str | None) -> frozenset[tuple[int, str]] | None:
-    """Return the principals that the question's host groups take, each with the customer it counts for."""
+def _wanted_principals(scene: Scene, login: str | None) -> Mapping[Principal, set[str]] | None:
+    """Return the principals that are asked for, each with the customers it counts for, or none for any."""
     if scene.groups is None:
-        return None
-    return frozenset(
-        (id_, group.customer)
-        for group in scene.groups
-        for id_ in find_principals(
-            scene.snapshot, login=login, host_group=group.name, bare=group.principals == "login"
-        )
-    )
+        if login is None:
+            return None
+        return {principal: set() for principal in principals_of_login(scene.snapshot, login)}
+    wanted: defaultdict[Principal, set[str]] = defaultdict(set)
+    for group in scene.groups:
+        bare = group.principals == "login"
+        for principal in find_principals(scene.snapshot, login=login, host_group=group.name, bare=bare):
+            wanted[principal].add(group.customer)
+    return wanted
 
 
 def _by_policy(

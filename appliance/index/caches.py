@@ -15,9 +15,10 @@ from appliance.policy.document import Policy
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-# A policy of a thousand grants takes some megabytes, a fleet of ten thousand hosts as many.
+# A policy of a thousand grants takes some megabytes, a fleet of ten thousand hosts as many; there is one
+# fleet, until it changes.
 _POLICIES: Final = 16
-_FLEETS: Final = 16
+_FLEETS: Final = 2
 _HOSTS: Final = 100_000
 
 

@@ -1,4 +1,4 @@
-"""The hosts of a moment, and which of them a host group has."""
+"""All hosts that were ever registered, and which of them a host group had at a moment."""
 
 from __future__ import annotations
 
@@ -27,37 +27,46 @@ class Registered:
         return self.labels.issuperset(group.match.items())
 
 
+# A registration: the entry that made it, the one that ended it, and what it says.
+Registration = tuple[int, int, Registered]
+
+
 def groups_with(policy: Policy, host: Registered) -> tuple[HostGroup, ...]:
     """Return the host groups of a policy that a host is in."""
     return tuple(group for group in policy.host_groups.values() if host.is_in(group))
 
 
 class Fleet:
-    """All hosts that were registered at a moment. Members are found once for each group that is asked for."""
+    """Every registration on record.
 
-    def __init__(self, hosts: Iterable[Registered]) -> None:
-        self._hosts: Mapping[str, Registered] = {host.name: host for host in hosts}
-        self._members: dict[tuple[int, str], tuple[str, ...]] = {}
+    What belongs to a group of a policy is found once, for all moments; a moment takes those that counted.
+    """
 
-    def members(self, policy_seq: int, group: HostGroup) -> tuple[str, ...]:
-        """Return the names of the hosts in a group of the policy that ``policy_seq`` applied, sorted."""
+    def __init__(self, registrations: Iterable[Registration]) -> None:
+        self._registrations = sorted(registrations, key=lambda each: each[2].name)
+        self._in_group: dict[tuple[int, str], list[Registration]] = {}
+
+    def members(self, policy_seq: int, group: HostGroup, upto: int) -> tuple[str, ...]:
+        """Return the hosts in a group of the policy ``policy_seq`` after ``upto`` entries, sorted."""
         key = (policy_seq, group.name)
-        if key not in self._members:
-            self._members[key] = tuple(sorted(self._find(group)))
-        return self._members[key]
+        if key not in self._in_group:
+            self._in_group[key] = self._find(group)
+        return tuple(host.name for seq, until, host in self._in_group[key] if seq < upto <= until)
 
-    def _find(self, group: HostGroup) -> Iterable[str]:
+    def _find(self, group: HostGroup) -> list[Registration]:
         if group.match is None:
-            found = (self._hosts.get(name) for name in group.hosts)
-            return [host.name for host in found if host is not None and host.customer == group.customer]
-        alike = [self._by_label[group.customer, label] for label in group.match.items()]
-        return set.intersection(*alike)
+            names = set(group.hosts)
+            places = [at for at, (_, _, host) in enumerate(self._registrations) if host.name in names]
+        else:
+            places = sorted(set.intersection(*(self._by_label[label] for label in group.match.items())))
+        found = (self._registrations[at] for at in places)
+        return [each for each in found if each[2].customer == group.customer]
 
     @cached_property
-    def _by_label(self) -> Mapping[tuple[str, tuple[str, str]], set[str]]:
-        """The names of the hosts of a customer that have a label."""
-        found: defaultdict[tuple[str, tuple[str, str]], set[str]] = defaultdict(set)
-        for host in self._hosts.values():
+    def _by_label(self) -> Mapping[tuple[str, str], set[int]]:
+        """The places of the registrations that have a label."""
+        found: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+        for at, (_, _, host) in enumerate(self._registrations):
             for label in host.labels:
-                found[host.customer, label].add(host.name)
+                found[label].add(at)
         return found

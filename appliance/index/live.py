@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from appliance.index.holdings import first_holding, seq_of
 from appliance.index.prefix import Prefix
 from appliance.index.queries import Snapshot
-from appliance.index.streams import Span, choose_driver, find_spans, holding_bounds, merge_highest
+from appliance.index.streams import Span, choose_driver, find_spans, holding_bounds, merge_rows
 
-# Up to so many principals each is looked for by itself. More of them are a good part of all there are, and it
-# is less work to go through what is live.
-_MAX_PRINCIPALS: Final = 64
+# Up to so many principals are looked for by themselves; beyond, it is less work to go through what is live.
+_MAX_PRINCIPALS: Final = 2_000
 
-# A plus sign keeps SQLite from looking for certificates by the seqs of their outcomes.
-_LIVE: Final = (
-    "o.outcome = 'issued' AND +o.seq < :upto AND (r.seq IS NULL OR +r.seq >= :upto)"
-    " AND +c.valid_after <= :at_s AND +c.valid_before > :at_s"
-)
-_JOINS: Final = "JOIN outcome o ON o.certificate = c.seq LEFT JOIN revocation r ON r.certificate = c.seq"
-_OF_LOGIN: Final = (
-    "EXISTS (SELECT 1 FROM holding h CROSS JOIN principal p ON p.id = h.principal"
-    " WHERE h.id >= c.seq << 8 AND h.id < (c.seq + 1) << 8 AND +p.login = :login)"
-)
-_HOLDINGS: Final = (
-    "SELECT h.id, h.principal, p.principal, p.login, p.host_group"
-    " FROM holding h CROSS JOIN principal p ON p.id = h.principal"
-    " WHERE h.id >= ? AND h.id < ? ORDER BY h.id DESC"
-)
+_LIVE: Final = """
+SELECT 1 FROM certificate c JOIN outcome o ON o.certificate = c.seq
+LEFT JOIN revocation r ON r.certificate = c.seq
+WHERE c.seq = ? AND o.outcome = 'issued' AND o.seq < ? AND (r.seq IS NULL OR r.seq >= ?)
+  AND c.valid_after <= ? AND c.valid_before > ?
+"""
+_BY_PRINCIPAL: Final = """
+SELECT id, principal FROM holding INDEXED BY holding_principal
+WHERE principal IN (SELECT value FROM json_each(:ids)) AND shelf = :shelf AND id >= :low AND id < :high
+ORDER BY id DESC
+"""
+_HOLDINGS: Final = """
+SELECT h.id, h.principal, p.principal, p.login, p.host_group
+FROM holding h CROSS JOIN principal p ON p.id = h.principal
+WHERE h.id >= ? AND h.id < ? ORDER BY h.id DESC
+"""
+# There are few streams, and most of what they give is on the page.
+_CHUNK: Final = 128
+
+
+class Principal(NamedTuple):
+    """A principal of users' certificates, and what it stands for."""
+
+    id: int
+    name: str
+    login: str
+    host_group: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveQuery:
-    """Which live principals are wanted, of those below a holding; None asks for all.
-
-    ``principals`` are ids, each with the customer of whose certificates it counts.
-    """
+    """Which live principals are wanted, of those below a holding; None asks for all."""
 
     prefix: Prefix
     before: int
     subject: str | None
     customer: str | None
-    login: str | None
-    principals: frozenset[tuple[int, str]] | None
+    principals: Collection[Principal] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LivePrincipal:
+class LivePrincipal(NamedTuple):
     """A principal of a live certificate; ``holding`` is its id there."""
 
     holding: int
-    principal_id: int
-    principal: str
-    login: str
-    host_group: str | None
+    principal: Principal
 
     @property
     def seq(self) -> int:
@@ -65,27 +69,38 @@ class LivePrincipal:
 
 def find_principals(
     snapshot: Snapshot, *, login: str | None, host_group: str | None, bare: bool
-) -> Iterator[int]:
-    """Yield the ids of the principals for a login, or any, on a host group; or of bare logins."""
+) -> Iterator[Principal]:
+    """Yield the principals for a login, or any, on a host group; or of bare logins."""
     of_group = "host_group IS NULL AND login IS NOT NULL" if bare else "host_group = :host_group"
     of_login = "" if login is None else " AND login = :login"
-    sql = f"SELECT id FROM principal WHERE {of_group}{of_login}"  # noqa: S608 - constants
-    for (id_,) in snapshot.db.execute(sql, {"host_group": host_group, "login": login}).fetchall():
-        yield id_
+    return _principals(snapshot, f"{of_group}{of_login}", host_group=host_group, login=login)
+
+
+def principals_of_login(snapshot: Snapshot, login: str) -> Iterator[Principal]:
+    """Yield the principals for a login, wherever it is one."""
+    return _principals(snapshot, "login = :login", login=login)
+
+
+def _principals(snapshot: Snapshot, condition: str, **values: object) -> Iterator[Principal]:
+    sql = f"SELECT id, principal, login, host_group FROM principal WHERE {condition}"  # noqa: S608 - constants
+    return (Principal(*row) for row in snapshot.db.execute(sql, values).fetchall())
 
 
 def find_live(snapshot: Snapshot, query: LiveQuery) -> Iterator[LivePrincipal]:
     """Yield each live principal that is wanted, by the highest holding; of whatever customer it may be."""
     wanted = query.principals
     if query.subject is None and wanted is not None and len(wanted) <= _MAX_PRINCIPALS:
-        for holding in _by_principal(snapshot, query, wanted):
-            yield from _holdings(snapshot, holding, holding + 1)
-        return
-    ids = {id_ for id_, _ in wanted or ()}
-    for seq in _by_certificate(snapshot, query):
-        for live in _holdings(snapshot, first_holding(seq), min(query.before, first_holding(seq + 1))):
-            if query.login in {None, live.login} and (wanted is None or live.principal_id in ids):
-                yield live
+        found = _by_principal(snapshot, query, wanted)
+    else:
+        found = _by_certificate(snapshot, query, None if wanted is None else frozenset(wanted))
+    prefix = query.prefix
+    last, live = -1, False
+    for each in found:
+        if each.seq != last:
+            moment = (prefix.upto, prefix.upto, prefix.at_s, prefix.at_s)
+            last, live = each.seq, snapshot.value(_LIVE, each.seq, *moment) is not None
+        if live:
+            yield each
 
 
 def _spans(snapshot: Snapshot, query: LiveQuery) -> list[Span]:
@@ -93,51 +108,38 @@ def _spans(snapshot: Snapshot, query: LiveQuery) -> list[Span]:
     # Nothing above the row that the last page ended with, though another principal of its certificate.
     high = min(query.prefix.upto, seq_of(query.before) + 1)
     spans = find_spans(snapshot, lambda shelf: not (shelf.is_host or shelf.is_failed), 0, high)
-    return [span.only_live(snapshot, query.prefix.at_s) for span in spans]
+    live = (span.only_live(snapshot, query.prefix.at_s) for span in spans)
+    return [span for span in live if span.low < span.high]
 
 
-def _values(query: LiveQuery) -> dict[str, object]:
-    return {"upto": query.prefix.upto, "at_s": query.prefix.at_s, "login": query.login}
-
-
-def _by_principal(snapshot: Snapshot, query: LiveQuery, wanted: frozenset[tuple[int, str]]) -> Iterator[int]:
-    """Yield the ids of holdings."""
-    sql = (
-        "SELECT h.id FROM holding h INDEXED BY holding_principal "  # noqa: S608 - constants
-        f"CROSS JOIN certificate c ON c.seq = h.id >> 8 {_JOINS} WHERE h.principal = :held "
-        f"AND h.shelf = :shelf AND h.id >= :low AND h.id < :high AND +c.customer = :customer AND {_LIVE} "
-        "ORDER BY h.id DESC"
-    )
+def _by_principal(
+    snapshot: Snapshot, query: LiveQuery, wanted: Collection[Principal]
+) -> Iterator[LivePrincipal]:
+    known = {principal.id: principal for principal in wanted}
+    ids = json.dumps(list(known))
     values = []
     for span in _spans(snapshot, query):
-        bounds = holding_bounds(span)
-        bounds["high"] = min(query.before, first_holding(span.high))
-        values += [
-            _values(query) | bounds | {"held": id_, "customer": customer}
-            for id_, customer in wanted
-            if query.customer in {None, customer}
-        ]
-    return merge_highest(snapshot, sql, values)
+        bounds = holding_bounds(span) | {"ids": ids}
+        values.append(bounds | {"high": min(query.before, first_holding(span.high))})
+    for holding, id_ in merge_rows(snapshot, _BY_PRINCIPAL, values, first=_CHUNK):
+        yield LivePrincipal(holding, known[id_])
 
 
-def _by_certificate(snapshot: Snapshot, query: LiveQuery) -> Iterator[int]:
-    """Yield the seqs of certificates, some of whose principals may not be wanted."""
+def _by_certificate(
+    snapshot: Snapshot, query: LiveQuery, wanted: Collection[Principal] | None
+) -> Iterator[LivePrincipal]:
     columns = {"subject": query.subject, "customer": query.customer}
     equal: dict[str, object] = {name: value for name, value in columns.items() if value is not None}
     source, conditions = choose_driver(equal)
-    conditions += ["c.shelf = :shelf", "c.seq >= :low", "c.seq < :high", _LIVE]
-    if query.login is not None:
-        conditions.append(_OF_LOGIN)
-    sql = f"SELECT c.seq FROM {source} CROSS {_JOINS} WHERE {' AND '.join(conditions)} ORDER BY c.seq DESC"  # noqa: S608
+    conditions += ["c.shelf = :shelf", "c.seq >= :low", "c.seq < :high"]
+    sql = f"SELECT c.seq FROM {source} WHERE {' AND '.join(conditions)} ORDER BY c.seq DESC"  # noqa: S608
     values = [
-        _values(query) | equal | {"shelf": span.shelf.number, "low": span.low, "high": span.high}
+        equal | {"shelf": span.shelf.number, "low": span.low, "high": span.high}
         for span in _spans(snapshot, query)
     ]
-    return merge_highest(snapshot, sql, values)
-
-
-def _holdings(snapshot: Snapshot, low: int, high: int) -> Iterator[LivePrincipal]:
-    for holding, id_, principal, login, host_group in snapshot.db.execute(_HOLDINGS, (low, high)).fetchall():
-        yield LivePrincipal(
-            holding=holding, principal_id=id_, principal=principal, login=login, host_group=host_group
-        )
+    for (seq,) in merge_rows(snapshot, sql, values, first=_CHUNK):
+        ids = (first_holding(seq), min(query.before, first_holding(seq + 1)))
+        for holding, *principal in snapshot.db.execute(_HOLDINGS, ids).fetchall():
+            live = LivePrincipal(holding, Principal(*principal))
+            if wanted is None or live.principal in wanted:
+                yield live

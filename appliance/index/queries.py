@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from sqlite_utils.utils import sqlite3
 from appliance.errors import ChanceryError
 from appliance.index.caches import Caches
 from appliance.index.cursors import check_size
-from appliance.index.fleet import Fleet, Registered
+from appliance.index.fleet import Fleet, Registered, Registration
 from appliance.index.prefix import Prefix
 from appliance.index.reach import Reach
 from appliance.index.records import (
@@ -148,17 +149,11 @@ class Snapshot:
         row = self.row(sql, name=name, upto=self._end(upto))
         return None if row is None else host_of(row)
 
-    def fleet(self, upto: int) -> Fleet:
-        """Return all hosts for the question which of them a host group has; read once for each change."""
-        added = self.value("SELECT max(seq) FROM host WHERE seq < ?", upto)
-        ended = self.value("SELECT max(until_seq) FROM host WHERE until_seq < ?", upto)
-        return self._caches.fleets.get((added or 0, ended or 0), lambda: Fleet(self._registered(upto)))
-
-    def credentials(self) -> list[CredentialRecord]:
-        """Return all API credentials, newest first."""
-        return [
-            CredentialRecord(**row) for row in self.rows("SELECT * FROM credential ORDER BY created_ms DESC")
-        ]
+    def fleet(self) -> Fleet:
+        """Return all registrations of hosts, for the question which hosts a group had; read once."""
+        added = self.value("SELECT max(seq) FROM host")
+        ended = self.value("SELECT max(until_seq) FROM host WHERE until_seq < ?", self.size)
+        return self._caches.fleets.get((added or 0, ended or 0), lambda: Fleet(self._registrations()))
 
     def credential(self, id_: str) -> CredentialRecord | None:
         """Return an API credential by id."""
@@ -168,10 +163,9 @@ class Snapshot:
     def _end(self, upto: int | None) -> int:
         return self.size if upto is None else upto
 
-    def _registered(self, upto: int) -> Iterator[Registered]:
-        alive = "SELECT seq FROM host WHERE until_seq >= ? AND seq < ?"
-        for (seq,) in self.db.execute(alive, (upto, upto)).fetchall():
-            yield self._caches.hosts.get(seq, lambda seq=seq: self._read_host(seq))  # type: ignore[misc]
+    def _registrations(self) -> Iterator[Registration]:
+        for seq, until in self.db.execute("SELECT seq, until_seq FROM host").fetchall():
+            yield seq, until, self._caches.hosts.get(seq, partial(self._read_host, seq))
 
     def _read_host(self, seq: int) -> Registered:
         sql = "SELECT name, customer, labels FROM host WHERE seq = ?"

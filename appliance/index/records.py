@@ -6,15 +6,15 @@ import json
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
-from appliance.index.recorded import read_entry
+from appliance.index.recorded import ReadEntry, read_entry
 from appliance.ssh.certificate import Certificate, attach_signature
 from appliance.ssh.certificate import parse_certificate_blob as parse_blob
 from appliance.ssh.content import CertificateType
 from appliance.ssh.keys import fingerprint_of_blob
 from appliance.ssh.line import format_line
-from appliance.ssh.summary import summarize_tbs
+from appliance.ssh.summary import TbsSummary, summarize_tbs
 from audit.entry import leaf_hash
 
 State = Literal["pending", "active", "expired", "revoked", "failed"]
@@ -27,8 +27,6 @@ FROM certificate c LEFT JOIN outcome o ON o.certificate = c.seq
 LEFT JOIN revocation r ON r.certificate = c.seq
 WHERE c.seq = ?
 """
-_OUTCOME: Final = ("outcome_seq", "outcome", "outcome_ms", "outcome_reason", "signature")
-_REVOCATION: Final = ("revoked_seq", "revoked_ms", "revoked_reason", "revoked_by")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,74 +41,151 @@ class LogRecord:
     head_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateRecord:
-    """Everything that is on record of one certificate. Moments end in their unit; None is "not so".
-
-    ``seq``, ``outcome_seq`` and ``revoked_seq`` are the entries that say so.
-    """
+class Outcome(NamedTuple):
+    """What became of an intent; ``seq`` is the entry that says so."""
 
     seq: int
-    serial: str
-    type: Literal["user", "host"]
-    key_id: str
-    ca: str
-    ca_key: str
-    customer: str | None
-    subject: str
-    identity: Mapping[str, Any]
-    host: str | None
-    key_fingerprint: str
-    principals: tuple[str, ...]
-    valid_after: int
-    valid_before: int
-    critical_options: Mapping[str, str]
-    extensions: tuple[str, ...]
-    request: Mapping[str, Any]
-    grants: tuple[Mapping[str, str], ...]
-    policy: int
+    kind: Literal["issued", "failed", "abandoned"]
     time_ms: int
-    leaf_hash: bytes
-    tbs: bytes
+    reason: str | None
     signature: bytes | None
-    outcome: Literal["issued", "failed", "abandoned"] | None
-    outcome_seq: int | None
-    outcome_ms: int | None
-    outcome_reason: str | None
-    revoked_seq: int | None
-    revoked_ms: int | None
-    revoked_reason: str | None
-    revoked_by: str | None
+
+
+class Revocation(NamedTuple):
+    """Who revoked a certificate and why; ``seq`` is the entry that says so."""
+
+    seq: int
+    time_ms: int
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """Everything that is on record of one certificate: its intent, and what came after it, if anything did.
+
+    Moments end in their unit; None is "not so".
+    """
+
+    intent: ReadEntry
+    tbs: bytes
+    summary: TbsSummary
+    customer: str | None
+    outcome: Outcome | None
+    revocation: Revocation | None
+
+    @property
+    def seq(self) -> int:
+        """The entry that is its intent."""
+        return self.intent.seq
+
+    @property
+    def serial(self) -> str:
+        """Its serial, in decimal."""
+        return str(self.summary.serial)
 
     @property
     def log_seq(self) -> str:
-        """The serial as ``log.seq``."""
-        return f"{int(self.serial) >> 48}.{self.seq}"
+        """Its serial as ``log.seq``."""
+        return f"{self.summary.serial >> 48}.{self.intent.seq}"
+
+    @property
+    def type(self) -> Literal["user", "host"]:
+        """Whom it identifies."""
+        return "user" if self.summary.type is CertificateType.USER else "host"
+
+    @property
+    def key_id(self) -> str:
+        """Its key id."""
+        return self.summary.key_id
+
+    @property
+    def principals(self) -> tuple[str, ...]:
+        """Its principals."""
+        return self.summary.principals
+
+    @property
+    def valid_before(self) -> int:
+        """When it expires, in Unix seconds."""
+        return self.summary.valid_before
+
+    @property
+    def subject(self) -> str:
+        """Who asked for it."""
+        identity = self.intent.data["identity"]
+        return f"{identity['provider']}:{identity['subject']}"
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """What was asked for."""
+        request: Mapping[str, Any] = self.intent.data["request"]
+        return request
+
+    @property
+    def host(self) -> str | None:
+        """The host that it identifies."""
+        return self.request.get("host")
+
+    @property
+    def ca(self) -> str:
+        """The CA that was asked to sign it."""
+        return str(self.intent.data["ca"])
+
+    @property
+    def ca_key(self) -> str:
+        """The fingerprint of that CA's key."""
+        return str(self.intent.data["ca_key"])
+
+    @property
+    def grants(self) -> Sequence[Mapping[str, str]]:
+        """The grants that it rests on."""
+        grants: Sequence[Mapping[str, str]] = self.intent.data.get("grants", ())
+        return grants
+
+    @property
+    def policy(self) -> int:
+        """The entry that put the policy in force by which it was decided."""
+        return int(self.intent.data["policy"])
+
+    @property
+    def key_fingerprint(self) -> str:
+        """The fingerprint of the subject's key."""
+        return fingerprint_of_blob(self.summary.subject_key)
+
+    @property
+    def leaf_hash(self) -> bytes:
+        """The leaf hash of the intent."""
+        return leaf_hash(self.intent.raw)
 
     @property
     def certificate(self) -> Certificate | None:
         """The certificate, or None if none was issued."""
-        if self.outcome != "issued" or self.signature is None:
-            return None
-        return parse_blob(attach_signature(self.tbs, self.signature))
+        blob = self._blob
+        return None if blob is None else parse_blob(blob)
 
     @property
     def line(self) -> str | None:
         """The certificate as a line of a file, or None if none was issued."""
-        if self.outcome != "issued" or self.signature is None:
+        blob = self._blob
+        if blob is None:
             return None
         type_name = self.tbs[4 : 4 + int.from_bytes(self.tbs[:4], "big")].decode()
-        return format_line(type_name, attach_signature(self.tbs, self.signature), self.key_id)
+        return format_line(type_name, blob, self.summary.key_id)
+
+    @property
+    def _blob(self) -> bytes | None:
+        signature = None if self.outcome is None else self.outcome.signature
+        return None if signature is None else attach_signature(self.tbs, signature)
 
     def state(self, now_s: int) -> State:
         """Return what it is good for at a moment, by what is on record."""
         if self.outcome is None:
             return "pending"
-        if self.outcome != "issued":
+        if self.outcome.kind != "issued":
             return "failed"
-        if self.revoked_seq is not None:
+        if self.revocation is not None:
             return "revoked"
-        return "active" if now_s < self.valid_before else "expired"
+        return "active" if now_s < self.summary.valid_before else "expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,42 +241,20 @@ class CredentialRecord:
 def certificate_of(row: Sequence[Any], size: int) -> CertificateRecord:
     """Return the record of a row of :data:`RECORD_SQL`, as a ledger of that size has it."""
     intent = read_entry(row[1])
-    data = intent.data
-    raw_tbs = b64decode(data["tbs"])
-    tbs = summarize_tbs(raw_tbs)
-    identity = data["identity"]
+    tbs = b64decode(intent.data["tbs"])
+    outcome, revocation = row[2:7], row[7:11]
     return CertificateRecord(
-        seq=intent.seq,
-        serial=str(tbs.serial),
-        type="user" if tbs.type is CertificateType.USER else "host",
-        key_id=tbs.key_id,
-        ca=data["ca"],
-        ca_key=data["ca_key"],
-        customer=row[0],
-        subject=f"{identity['provider']}:{identity['subject']}",
-        identity=identity,
-        host=data["request"].get("host"),
-        key_fingerprint=fingerprint_of_blob(tbs.subject_key),
-        principals=tbs.principals,
-        valid_after=tbs.valid_after,
-        valid_before=tbs.valid_before,
-        critical_options=dict(tbs.critical_options),
-        extensions=tuple(name for name, _ in tbs.extensions),
-        request=data["request"],
-        grants=tuple(data.get("grants", ())),
-        policy=data["policy"],
-        time_ms=intent.time_ms,
-        leaf_hash=leaf_hash(intent.raw),
-        tbs=raw_tbs,
-        **_known(_OUTCOME, row[2:7], size),
-        **_known(_REVOCATION, row[7:11], size),
+        intent,
+        tbs,
+        summarize_tbs(tbs),
+        row[0],
+        Outcome(*outcome) if _is_within(outcome[0], size) else None,
+        Revocation(*revocation) if _is_within(revocation[0], size) else None,
     )
 
 
-def _known(names: Sequence[str], values: Sequence[Any], size: int) -> dict[str, Any]:
-    """Name the values of what came after the intent, if its entry is among the first ``size``."""
-    known = values[0] is not None and values[0] < size
-    return dict(zip(names, values, strict=True)) if known else dict.fromkeys(names)
+def _is_within(seq: int | None, size: int) -> bool:
+    return seq is not None and seq < size
 
 
 def host_of(row: Mapping[str, Any]) -> HostRecord:

@@ -36,6 +36,7 @@ def _render_issued(issued: dict[str, Any]) -> dict[str, Any]:
 
 def render_certificate(record: CertificateRecord, now_s: int) -> dict[str, Any]:
     """Render all that is on record of a certificate."""
+    tbs, outcome = record.summary, record.outcome
     rendered: dict[str, Any] = {
         "serial": record.serial,
         "id": record.log_seq,
@@ -44,40 +45,42 @@ def render_certificate(record: CertificateRecord, now_s: int) -> dict[str, Any]:
         "ca": record.ca,
         "ca_key": record.ca_key,
         "customer": record.customer,
-        "key_id": record.key_id,
+        "key_id": tbs.key_id,
         "subject": record.subject,
-        "identity": record.identity,
+        "identity": record.intent.data["identity"],
         "host": record.host,
         "key_fingerprint": record.key_fingerprint,
-        "principals": record.principals,
-        "valid_after": format_rfc3339(record.valid_after),
-        "valid_before": format_rfc3339(record.valid_before),
-        "critical_options": record.critical_options,
-        "extensions": record.extensions,
+        "principals": tbs.principals,
+        "valid_after": format_rfc3339(tbs.valid_after),
+        "valid_before": format_rfc3339(tbs.valid_before),
+        "critical_options": dict(tbs.critical_options),
+        "extensions": [name for name, _ in tbs.extensions],
         "request": record.request,
         "grants": record.grants,
         "policy": record.policy,
-        "recorded": format_rfc3339_ms(record.time_ms),
+        "recorded": format_rfc3339_ms(record.intent.time_ms),
         "leaf_hash": record.leaf_hash.hex(),
         "certificate": record.line,
-        "outcome": record.outcome,
-        "outcome_reason": record.outcome_reason,
+        "intent": record.seq,
+        "outcome": None if outcome is None else outcome.kind,
+        "outcome_reason": None if outcome is None else outcome.reason,
+        "outcome_entry": None if outcome is None else outcome.seq,
+        "revocation": render_revocation(record),
         "proof": f"/v1/ledger/proof/{record.serial}",
     }
-    rendered["intent"], rendered["outcome_entry"] = record.seq, record.outcome_seq
-    rendered["revocation"] = render_revocation(record)
     return {name: value for name, value in rendered.items() if value is not None}
 
 
 def render_revocation(record: CertificateRecord) -> dict[str, Any] | None:
     """Render who revoked a certificate, when and why, and the entry that says so; None if nobody did."""
-    if record.revoked_ms is None:
+    revocation = record.revocation
+    if revocation is None:
         return None
     return {
-        "recorded": format_rfc3339_ms(record.revoked_ms),
-        "reason": record.revoked_reason,
-        "by": record.revoked_by,
-        "entry": record.revoked_seq,
+        "recorded": format_rfc3339_ms(revocation.time_ms),
+        "reason": revocation.reason,
+        "by": revocation.by,
+        "entry": revocation.seq,
     }
 
 
@@ -149,6 +152,7 @@ def _render_row(row: Access) -> dict[str, Any]:
 
 def _render_certified(row: CertifiedAccess) -> dict[str, Any]:
     certificate = row.certificate
+    tbs, outcome = certificate.summary, certificate.outcome
     return {
         "subject": certificate.subject,
         "login": row.login,
@@ -157,15 +161,15 @@ def _render_certified(row: CertifiedAccess) -> dict[str, Any]:
         "ca": certificate.ca,
         "serial": certificate.serial,
         "id": certificate.log_seq,
-        "key_id": certificate.key_id,
+        "key_id": tbs.key_id,
         "key_fingerprint": certificate.key_fingerprint,
-        "valid_after": format_rfc3339(certificate.valid_after),
-        "valid_before": format_rfc3339(certificate.valid_before),
-        "critical_options": certificate.critical_options or None,
+        "valid_after": format_rfc3339(tbs.valid_after),
+        "valid_before": format_rfc3339(tbs.valid_before),
+        "critical_options": dict(tbs.critical_options) or None,
         "grants": certificate.grants,
         "policy": certificate.policy,
         "intent": certificate.seq,
-        "outcome_entry": certificate.outcome_seq,
+        "outcome_entry": None if outcome is None else outcome.seq,
     }
 
 

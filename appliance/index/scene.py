@@ -41,6 +41,7 @@ class Scene:
     groups: tuple[HostGroup, ...] | None
     _places: dict[tuple[str, ...], Place] = field(default_factory=dict)
     _certificate: CertificateRecord | None = None
+    _ca_keys: list[CaKeyRecord] | None = None
 
     def certificate(self, seq: int) -> CertificateRecord:
         """Return a certificate as it was; the last one is kept, since each of its principals is a row."""
@@ -68,23 +69,29 @@ class Scene:
 
     def key_phase(self, ca: str, ca_key: str) -> str:
         """Return the phase of a CA's key; ``halted`` before any other."""
-        for key in self.snapshot.ca_keys(ca, self.prefix.upto):
-            if key.fingerprint == ca_key:
+        for key in self.ca_keys():
+            if (key.ca, key.fingerprint) == (ca, ca_key):
                 return _phase(key)
         return "none"
 
     def signing_phase(self, ca: str, customer: str) -> str:
         """Return ``signing`` if a customer's user CA has a key that signs, else ``halted`` or ``none``."""
-        for key in self.snapshot.ca_keys(ca, self.prefix.upto):
-            if key.phase == "signing" and (key.type, key.customer) == ("user", customer):
+        for key in self.ca_keys():
+            if key.phase == "signing" and (key.ca, key.type, key.customer) == (ca, "user", customer):
                 return _phase(key)
         return "none"
+
+    def ca_keys(self) -> list[CaKeyRecord]:
+        """Return the keys of all CAs in their phases; read once."""
+        if self._ca_keys is None:
+            self._ca_keys = self.snapshot.ca_keys(upto=self.prefix.upto)
+        return self._ca_keys
 
     def _find(self, names: tuple[str, ...], groups: Sequence[HostGroup]) -> Place:
         if self.host is not None:
             return Place(host_groups=names, hosts=(self.host,), host_count=1)
-        fleet = self.snapshot.fleet(self.prefix.upto)
-        members = [fleet.members(self.policy_seq or 0, group) for group in groups]
+        fleet = self.snapshot.fleet()
+        members = [fleet.members(self.policy_seq or 0, group, self.prefix.upto) for group in groups]
         hosts = (
             members[0] if len(members) == 1 else tuple(sorted({name for each in members for name in each}))
         )

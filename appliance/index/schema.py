@@ -22,6 +22,8 @@ VERSION: Final = "3"
 # once for them all.
 _CACHE_KIB: Final = 131_072
 _WAL_PAGES: Final = 16_384
+# Readers have pages where the kernel has them, one copy for all processes; SQLite takes no more than this.
+_MMAP: Final = 0x7FFF_0000
 
 TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
     "meta": ({"name": str, "value": str}, "name"),
@@ -132,6 +134,7 @@ _LARGE: Final = (
     ("holding", "holding_principal", ("principal", "shelf")),
 )
 _SMALL: Final = (
+    ("revocation", "revocation_seq", ("seq",)),
     ("principal", "principal_name", ("principal",)),
     ("principal", "principal_login", ("login", "host_group")),
     ("principal", "principal_host_group", ("host_group", "login")),
@@ -198,6 +201,7 @@ def open_for_reading(path: Path) -> Database:
         check_same_thread=False,
         cached_statements=512,
     )
+    connection.execute(f"PRAGMA mmap_size={_MMAP}")
     return Database(connection, execute_plugins=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -145,6 +146,15 @@ def _find(snapshot: Snapshot, search: _Search) -> Iterator[int]:
         return _find_one(snapshot, search, _seq_in(wanted.key_id, snapshot.log_number))
     if wanted.state == "pending":
         return _find_pending(snapshot, search)
+    if wanted.state == "expired":
+        return heapq.merge(
+            _find_revoked_since(snapshot, search), _find_on_shelves(snapshot, search), reverse=True
+        )
+    return _find_on_shelves(snapshot, search)
+
+
+def _find_on_shelves(snapshot: Snapshot, search: _Search) -> Iterator[int]:
+    wanted = search.wanted
     selective = {"key", "host"} & search.equal.keys()
     if wanted.principal is not None and not selective:
         return _find_by_principal(snapshot, search)
@@ -178,6 +188,14 @@ def _find_pending(snapshot: Snapshot, search: _Search) -> Iterator[int]:
     return merge_highest(snapshot, _sql("c.seq", source, conditions), [values])
 
 
+def _find_revoked_since(snapshot: Snapshot, search: _Search) -> Iterator[int]:
+    """Find what was revoked only after the size in question, and so stands on another shelf by now."""
+    source = "revocation n INDEXED BY revocation_seq CROSS JOIN certificate c ON c.seq = n.certificate"
+    conditions = ["n.seq >= :size", "+c.seq >= :low", "+c.seq < :high", *_all_conditions(search)]
+    values = search.values | {"low": search.low, "high": search.high}
+    return merge_highest(snapshot, _sql("c.seq", source, conditions), [values])
+
+
 def _find_by_principal(snapshot: Snapshot, search: _Search) -> Iterator[int]:
     source = "holding h INDEXED BY holding_principal CROSS JOIN certificate c ON c.seq = h.id >> 8"
     conditions = ["h.principal = :held", "h.shelf = :shelf", "h.id >= :low", "h.id < :high"]
@@ -204,6 +222,8 @@ def _spans(snapshot: Snapshot, search: _Search) -> list[Span]:
             return shelf.is_failed
         if state == "revoked":
             return shelf.is_revoked
+        if state == "expired":
+            return not (shelf.is_failed or shelf.is_revoked)
         return state is None or not shelf.is_failed
 
     spans = find_spans(snapshot, is_wanted, search.low, search.high)

@@ -75,22 +75,31 @@ def choose_driver(equal: Mapping[str, object]) -> tuple[str, list[str]]:
 def merge_highest(snapshot: Snapshot, sql: str, values: Iterable[Mapping[str, object]]) -> Iterator[int]:
     """Yield the keys that a query gives for all these values, the highest first.
 
-    The query's one column is a key below ``:high``, the highest first.
+    The query's first column is a key below ``:high``, the highest first.
     """
-    streams = [_read(snapshot, f"{sql} LIMIT :limit", dict(each)) for each in values]
+    return (key for key, *_ in merge_rows(snapshot, sql, values))
+
+
+def merge_rows(
+    snapshot: Snapshot, sql: str, values: Iterable[Mapping[str, object]], *, first: int = _FIRST
+) -> Iterator[tuple[int, ...]]:
+    """Yield the rows that a query gives for all these values; as :func:`merge_highest`.
+
+    Of each ``first`` rows are read at first.
+    """
+    streams = [_read(snapshot, f"{sql} LIMIT :limit", dict(each), first) for each in values]
     return streams[0] if len(streams) == 1 else heapq.merge(*streams, reverse=True)
 
 
-def _read(snapshot: Snapshot, sql: str, values: dict[str, object]) -> Iterator[int]:
-    """Yield keys; read some, and more when those are used up.
+def _read(snapshot: Snapshot, sql: str, values: dict[str, object], limit: int) -> Iterator[tuple[int, ...]]:
+    """Yield rows; read some, and more when those are used up.
 
     A cursor that stays open would keep its statement, and SQLite would compile it again for every stream.
     """
-    limit = _FIRST
     while True:
-        keys = [key for (key,) in snapshot.db.execute(sql, values | {"limit": limit}).fetchall()]
-        yield from keys
-        if len(keys) < limit:
+        rows = snapshot.db.conn.execute(sql, values | {"limit": limit}).fetchall()
+        yield from rows
+        if len(rows) < limit:
             return
-        values["high"] = keys[-1]
+        values["high"] = rows[-1][0]
         limit = min(_MOST, 4 * limit)
