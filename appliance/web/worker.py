@@ -57,7 +57,8 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._waiting = Waiting()
-        self._bodies = Waiting()
+        # The same inside of a request: for more of its body, or for its reply to be taken.
+        self._inside = Waiting()
         self._tally = Tally()
         self._busy = 0
 
@@ -82,7 +83,7 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
 
     def _make_room(self) -> None:
         """End a wait for a client, so that another may come: rather one that is in no request."""
-        (self._waiting or self._bodies).end_oldest()
+        (self._waiting or self._inside).end_oldest()
 
     def _serve(self, name: Address, client: ssl.SSLSocket, address: Address) -> None:
         """Answer the requests of one connection, one after the other."""
@@ -97,7 +98,9 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
                 unreader.expect_header(False)
                 if not self._answer(name, request, client, address):
                     break
-                if not parser.finish_body(deadline=time.monotonic() + DRAIN_S, max_bytes=_DRAIN_BYTES):
+                with self._inside.up_to(2 * DRAIN_S):
+                    drained = parser.finish_body(deadline=time.monotonic() + DRAIN_S, max_bytes=_DRAIN_BYTES)
+                if not drained:
                     break
                 wait_s = self.cfg.keepalive
             self._close(client)
@@ -132,7 +135,8 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
         finally:
             request.unreader.around = nullcontext
             self._busy -= 1
-        goes_on = _send(client, bytes(reply)) and not response.should_close()
+        self._send(client, bytes(reply))
+        goes_on = not response.should_close()
         if goes_on and response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             with self._waiting.up_to(2 * PAUSE_S):
                 gevent.sleep(PAUSE_S)
@@ -146,7 +150,7 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
         """
         self._busy -= 1
         try:
-            with self._bodies.up_to(2 * BODY_DEADLINE_S):
+            with self._inside.up_to(2 * BODY_DEADLINE_S):
                 yield
         finally:
             self._busy += 1
@@ -157,7 +161,8 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
         goes_on = self.alive and not request.should_close()
         self._tally.count("requests", time.monotonic())
         refusal = Refusal("overloaded", "too many requests are under way; try again", retry_after_s=1)
-        return _send(client, format_bare_reply(refusal, instance, goes_on=goes_on)) and goes_on
+        self._send(client, format_bare_reply(refusal, instance, goes_on=goes_on))
+        return goes_on
 
     def _give_up(self, client: ssl.SSLSocket, error: Exception) -> None:
         """Answer bytes that are no request, or a request that failed; the connection ends with that."""
@@ -167,10 +172,15 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
         else:
             log.info("no HTTP request: %.200r", error, extra={"request_id": str(instance)})
         try:
-            _send(client, format_bare_reply(refusal, instance, goes_on=False))
+            self._send(client, format_bare_reply(refusal, instance, goes_on=False))
             self._close(client)
         except (OSError, WaitedTooLong) as lost:
             log.info("the client is gone: %s", lost)
+
+    def _send(self, client: ssl.SSLSocket, reply: bytes) -> None:
+        """Send a reply, in one piece and within the time there is for it."""
+        with self._inside.up_to(SEND_S):
+            client.sendall(reply)
 
     def _close(self, client: ssl.SSLSocket) -> None:
         """Close a connection so that the client can read its last reply: what it still sends is read."""
@@ -190,20 +200,6 @@ class _Response(wsgi.Response):  # type: ignore[misc, unused-ignore]
     def default_headers(self) -> list[str]:
         """Return the lines that gunicorn adds, but for its name."""
         return [line for line in super().default_headers() if not line.startswith("Server:")]
-
-
-def _send(client: ssl.SSLSocket, reply: bytes) -> bool:
-    """Send a reply; say whether the client took it in time."""
-    deadline = gevent.Timeout(SEND_S)
-    try:
-        with deadline:
-            client.sendall(reply)
-    except gevent.Timeout as expired:
-        if expired is not deadline:
-            raise
-        log.info("a client did not take its reply within %.0f s", SEND_S)
-        return False
-    return True
 
 
 def refuse(error: BaseException) -> Refusal:
