@@ -7,14 +7,13 @@ the ledger key has signed. So nothing is hashed or encoded here to be compared: 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+import orjson
 
 from appliance.errors import ChanceryError
 from audit.entry import Entry
-
-_parse: Final = json.JSONDecoder().decode
 
 
 class NotAnEntry(ChanceryError):
@@ -42,7 +41,7 @@ def read_entry(raw: bytes) -> ReadEntry:
         NotAnEntry: they are none.
     """
     try:
-        fields = _parse(raw.decode())
+        fields = orjson.loads(raw)
         return ReadEntry(fields["seq"], fields["time_ms"], fields["kind"], fields["data"], raw)
     except (ValueError, KeyError, TypeError) as error:
         raise NotAnEntry(f"got {raw[:60]!r}, expected an entry of the ledger: {error}") from error
