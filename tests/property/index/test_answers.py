@@ -60,7 +60,8 @@ def maybe(values: Sequence[str]) -> st.SearchStrategy[str | None]:
 
 def narrowed(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
     """Draw values for a few of these fields, mostly for none or one: with many hardly anything is left."""
-    names = st.just([]) | st.lists(st.sampled_from(sorted(fields)), max_size=3, unique=True)
+    none: st.SearchStrategy[list[str]] = st.just([])
+    names = none | st.lists(st.sampled_from(sorted(fields)), max_size=3, unique=True)
     return names.flatmap(lambda chosen: st.fixed_dictionaries({name: fields[name] for name in chosen}))
 
 
