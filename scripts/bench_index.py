@@ -102,6 +102,7 @@ class Catalogue:
             self._start_ms = snapshot.value("SELECT min(time_ms) FROM certificate")
             self._now_ms = snapshot.log().head_ms
             self._known = list(self._sample(snapshot))
+        self._issued = [each.certificate for each in self._known if each.certificate is not None]
 
     def _sample(self, snapshot: Snapshot) -> Iterator[CertificateRecord]:
         """Yield certificates from all over the ledger."""
@@ -148,7 +149,7 @@ class Catalogue:
             snapshot.certificate(self._any(draw).serial), self._now_ms // 1000
         )
         found["inspect"] = lambda snapshot, draw: inspect_certificate(
-            snapshot, self._issued(draw), self._now_ms // 1000
+            snapshot, draw.choice(self._issued), self._now_ms // 1000
         )
         for basis in ("certificates", "policy"):
             for when in ("now", "then"):
@@ -188,9 +189,6 @@ class Catalogue:
 
     def _any(self, draw: random.Random) -> CertificateRecord:
         return draw.choice(self._known)
-
-    def _issued(self, draw: random.Random) -> Any:
-        return draw.choice([each for each in self._known if each.line is not None]).certificate
 
     def _past(self, draw: random.Random) -> int:
         return draw.randint(self._start_ms, self._now_ms)

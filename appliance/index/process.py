@@ -58,7 +58,11 @@ class Index:
 
         Until the next step nobody but this process writes it, so what the old one knew is not missed.
         """
-        if (inode := self._database.stat().st_ino) != self._inode:
+        try:
+            inode = self._database.stat().st_ino
+        except FileNotFoundError:
+            return  # the new one gets its name at this very moment: the next step finds it
+        if inode != self._inode:
             self.projection.close()
             self.projection, self._inode = _open_projection(self._database), inode
             log.info("index.db was rebuilt: following from entry %d on", self.projection.size)

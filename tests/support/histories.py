@@ -19,7 +19,7 @@ HOSTS: Final = ("web-1.acme.example", "web-2.acme.example", "db-1.acme.example",
 CUSTOMERS: Final = ("acme", "beta")
 LOGINS: Final = ("root", "deploy")
 USER_PRINCIPALS: Final = ("root@web", "deploy@web", "root@db", "root@eu", "root", "deploy", "root@gone")
-LIFETIMES_S: Final = (0, 1, 2, 3, 60, 64, 65, 3_600)
+LIFETIMES_S: Final = (0, 1, 3, 60, 64, 65, *[3_600] * 8)
 # Seconds and their neighbours, since certificates count in those and entries in milliseconds.
 STEPS_MS: Final = (0, 0, 0, 1, 500, 999, 1_000, 2_000, 30_000, 61_000)
 

@@ -102,6 +102,14 @@ def test_follower_that_wrote_to_the_old_file_meanwhile_misses_nothing(
         assert snapshot.size == len(raws)
 
 
+def test_follower_goes_on_while_the_index_has_no_file(tmp_path: Path, raws: list[bytes]) -> None:
+    half = len(raws) // 2
+    follower = follow(tmp_path, raws[:half])
+    (tmp_path / "index.db").unlink()
+    follower.adopt()
+    assert follower.projection.size == half
+
+
 def test_rebuild_that_fails_leaves_the_index_as_it_was(tmp_path: Path, raws: list[bytes]) -> None:
     follow(tmp_path, raws[:20])
     before = hash_of(tmp_path / "index.db")
