@@ -25,11 +25,11 @@ from appliance.web.description import (
 )
 from appliance.web.headers import HEADERS
 from appliance.web.issuing import ISSUING
-from appliance.web.jsonbody import StrictRequest, current_request
 from appliance.web.metrics import Metrics
 from appliance.web.page import describe_limits, describe_operations, list_members, list_sent, mark_code
 from appliance.web.problems import PROBLEMS, handle_problems, render_problem
 from appliance.web.replies import Problem
+from appliance.web.request import StrictRequest, current_request
 from appliance.web.services import Services
 from appliance.web.views import access, cas, certificates, credentials, hosts, ledger, policy, revocations
 

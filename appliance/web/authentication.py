@@ -15,7 +15,7 @@ from appliance.identity.api import identity_of, parse_credential
 from appliance.identity.identity import Identity, is_subject
 from appliance.index.queries import Index
 from appliance.index.records import CredentialRecord
-from appliance.web.jsonbody import StrictRequest
+from appliance.web.request import StrictRequest
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from appliance.errors import Refusal, malformed
 from appliance.index.prove import prove
 from appliance.index.render import render_release
 from appliance.requests import HostCertificateBody, UserCertificateBody
-from appliance.web.jsonbody import StrictRequest, current_request
 from appliance.web.models import BatchBody
 from appliance.web.problems import describe
+from appliance.web.request import StrictRequest, current_request
 from appliance.web.services import Services, requester
 
 # The endpoints whose requests may be repeated under a key.

@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.queries import IndexUnavailable
 from appliance.web.headers import HEADERS
-from appliance.web.jsonbody import current_request
+from appliance.web.request import current_request
 from audit.errors import LedgerError
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
 from appliance.policy.roles import ACT_ROLES, may_act
-from appliance.web.jsonbody import current_request
+from appliance.web.request import current_request
 from audit.tiles import TileReader
 
 # How long a reader that names a `min_size` waits for the index to get there.

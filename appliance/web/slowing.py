@@ -14,7 +14,7 @@ from appliance.identity.identity import Identity
 from appliance.index.queries import Index
 from appliance.web.addresses import Addresses
 from appliance.web.authentication import Authenticator
-from appliance.web.jsonbody import StrictRequest
+from appliance.web.request import StrictRequest
 
 
 class SlowingAuthenticator(Authenticator):

@@ -27,8 +27,8 @@ from gunicorn.workers.ggevent import GeventWorker
 from appliance.errors import Refusal, malformed
 from appliance.web.addresses import Addresses
 from appliance.web.door import Address, Door, WaitedTooLong, Waiting
-from appliance.web.jsonbody import BODY_DEADLINE_S, MAX_BODY
 from appliance.web.problems import format_bare_reply
+from appliance.web.request import BODY_DEADLINE_S, MAX_BODY
 from appliance.web.tally import Tally
 from appliance.web.unreader import Unreader
 

@@ -14,8 +14,8 @@ from appliance.identity.identity import Identity
 from appliance.index.queries import Index
 from appliance.web.app import create_app
 from appliance.web.authentication import Authenticator
-from appliance.web.jsonbody import StrictRequest
 from appliance.web.metrics import Metrics
+from appliance.web.request import StrictRequest
 from appliance.web.services import Services
 from audit.tiles import TileReader
 from support.authority import NOW_MS, identity

@@ -9,7 +9,7 @@ from appliance.config import LimitsTable
 from appliance.errors import Refusal
 from appliance.index.queries import Index
 from appliance.web.addresses import Addresses
-from appliance.web.jsonbody import StrictRequest
+from appliance.web.request import StrictRequest
 from appliance.web.slowing import SlowingAuthenticator
 from support.authority import NOW_MS
 from support.web import NOWHERE

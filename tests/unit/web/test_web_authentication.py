@@ -16,7 +16,7 @@ from appliance.identity.identity import Identity
 from appliance.index.queries import Index
 from appliance.index.records import CredentialRecord
 from appliance.web.authentication import Authenticator
-from appliance.web.jsonbody import StrictRequest
+from appliance.web.request import StrictRequest
 from support.authority import NOW_MS
 from support.web import NOWHERE
 
