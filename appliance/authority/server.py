@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 _RECEIVE: Final = 262_144
 _BACKLOG: Final = 64
+# For a peer to take replies; one that reads nothing would have them pile up here.
+SEND_S: Final = 30.0
+# struct timeval of setsockopt(2), for SO_SNDTIMEO.
+_TIMEVAL: Final = struct.Struct("ll")
 _PAUSE_S: Final = 0.1
 # struct ucred of unix(7): pid, uid, gid.
 _UCRED: Final = struct.Struct("3i")
@@ -59,8 +63,17 @@ class Handler(Protocol):
 class Server:
     """Listens on one Unix socket. ``uids`` are the only users whose connections are kept."""
 
-    def __init__(self, path: Path, handler: Handler, *, uids: Collection[int], local: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        handler: Handler,
+        *,
+        uids: Collection[int],
+        local: bool,
+        send_s: float = SEND_S,
+    ) -> None:
         self._path = path
+        self._send_timeout = _TIMEVAL.pack(int(send_s), int(send_s % 1 * 1_000_000))
         self._handler = handler
         self._uids = frozenset(uids)
         self._local = local
@@ -109,6 +122,7 @@ class Server:
                 log.warning("refused a connection by uid %d (pid %d) on %s", uid, pid, self._path.name)
                 connection.close()
                 continue
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, self._send_timeout)
             peer = Peer(uid=uid, pid=pid, local=self._local)
             _Connection(connection, peer, self._handler).start()
 

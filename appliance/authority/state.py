@@ -282,11 +282,16 @@ def _apply_policy(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
 def _enter_phase(phase: Phase) -> _Fold:
     def fold(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
         public_key = parse_public_key_line(data["public_key"])
-        key = CaKey(public_key=public_key, fingerprint=fingerprint(public_key), phase=phase)
         known = state.cas.get(data["name"])
-        others = (
-            [] if known is None else [other for other in known.keys if other.public_key != key.public_key]
+        keys = () if known is None else known.keys
+        key = CaKey(
+            public_key=public_key,
+            fingerprint=fingerprint(public_key),
+            phase=phase,
+            # No phase makes a key sign again that has given a bad signature.
+            halted=any(each.halted for each in keys if each.public_key == public_key),
         )
+        others = [other for other in keys if other.public_key != public_key]
         if phase == "signing":
             others = [replace(other, phase="trusted") if other.phase == phase else other for other in others]
         state.cas[data["name"]] = Ca(
