@@ -16,7 +16,7 @@ from appliance.authority.server import Peer, Reply, Server
 class Generous:
     """Answers every request with a megabyte."""
 
-    def handle(self, peer: Peer, request: Request, reply: Reply) -> None:  # noqa: ARG002
+    def handle(self, peer: Peer, request: Request, reply: Reply) -> None:
         reply(bytes(1_048_576))
 
 
