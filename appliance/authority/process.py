@@ -129,7 +129,14 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     node = Node(name=socket.gethostname()[:63], software=f"chancery {version('chancery')}")
     begin(opened, node, now_ms())
     origin = opened.state.origin
-    writer = Writer(opened.ledger, opened.state, now_ms=now_ms, on_failure=_fail)
+    admission = Admission(pool.snapshot, pool.limits)
+    writer = Writer(
+        opened.ledger,
+        opened.state,
+        now_ms=now_ms,
+        on_failure=_fail,
+        under_way=lambda: admission.under_way,
+    )
     checkpointer = Checkpointer(
         writer,
         SqliteReader(config.ledger),
@@ -142,7 +149,6 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     )
     signing = Signing(pool, keys.cas)
     replayer = Replayer(SqliteReader(config.ledger))
-    admission = Admission(pool.snapshot, pool.limits)
     probe = Probe(pool, keys.probe, writer, origin=origin, now_ms=now_ms)
     bundler = Bundler(pool, keys.bundle, SqliteReader(config.ledger))
     denials = Denials()
