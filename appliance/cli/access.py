@@ -12,6 +12,7 @@ from appliance.cli.console import (
     examples,
     json_option,
     note,
+    page_options,
     pass_shell,
     plain_errors,
     show_json,
@@ -28,7 +29,6 @@ from appliance.index.access import (
     GrantedAccess,
     find_access,
 )
-from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
 from appliance.index.render import render_access
 from appliance.index.scene import Place
 from appliance.moments import parse_moment_ms
@@ -51,8 +51,7 @@ _ANSWER: Final = (
         show_default=True,
         help="Who can log in by live certificates, or who could obtain one by policy.",
     ),
-    click.option("--limit", type=click.IntRange(1, MAX_PAGE), default=DEFAULT_PAGE, show_default=True),
-    click.option("--cursor", help="From an earlier page's end."),
+    page_options,
     json_option,
 )
 

@@ -124,12 +124,6 @@ def test_bundle_of_a_host_is_printed_for_people_and_for_programs(service: Servic
     assert "AuthorizedPrincipalsFile /etc/ssh/chancery/principals/%u" in printed
 
 
-def test_index_is_not_rebuilt_beside_the_running_service(service: Service) -> None:
-    done = service.cli("ledger", "rebuild-index", check=False)
-    assert done.returncode == 1
-    assert "stop it first" in done.stderr
-
-
 def test_index_that_is_lost_is_derived_anew_and_followed_from_there(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     with service.running():

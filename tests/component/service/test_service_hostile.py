@@ -176,7 +176,8 @@ def test_who_shows_nothing_gets_401_before_anything_is_looked_at(service: Servic
 
 def test_order_that_nobody_signed_is_refused(service: Service) -> None:
     command = {"verb": "host.remove", "name": "web-1.acme.example"}
-    order = {"operator": "carol", "policy": 2, "expires_s": 4_000_000_000, "signature": "AAAA"}
+    policy = service.http("GET", "/v1/policy", as_="carol").json["policy"]
+    order = {"operator": "carol", "policy": policy, "expires_s": 4_000_000_000, "signature": "AAAA"}
     body = {"command": command, "orders": [order]}
     reply = service.http("DELETE", "/v1/hosts/web-1.acme.example", body, as_="carol")
     assert (reply.status, reply.slug) == (403, "policy-denied")
