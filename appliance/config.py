@@ -65,6 +65,7 @@ class ServiceTable(_Table):
         "127.0.0.1:8444"
     )
     workers: Annotated[int, Field(ge=1, le=256, description="web worker processes")] = 2
+    authority_cpus: Annotated[int, Field(ge=0, le=1024, description="for the authority; 0 is all")] = 1
 
 
 class TlsTable(_Table):

@@ -84,6 +84,7 @@ class Authority:
 
 def run_authority(config: Config, *, pin: Pin | None = None) -> int:
     """Run until SIGTERM or SIGINT, or until the token needs a new process; return the exit code."""
+    stay_on_cpus(config.service.authority_cpus)
     stopping = threading.Event()
     renewals: list[str] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -191,6 +192,17 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     for part in (writer, replayer, probe, bundler, checkpointer, *servers):
         part.start()
     return Authority(writer=writer, pool=pool, checkpointer=checkpointer, denials=denials, servers=servers)
+
+
+def stay_on_cpus(count: int) -> None:
+    """Keep this thread, and those that it will start, on so many of the CPUs that it may use; 0 is all.
+
+    One thread at a time runs Python. To hand that over to another CPU costs more than a second CPU brings,
+    but for a token that computes long signatures in this very process (docs/performance.md).
+    """
+    available = sorted(os.sched_getaffinity(0))
+    if 0 < count < len(available):
+        os.sched_setaffinity(0, available[-count:])
 
 
 def service_uids(users: UsersTable | None) -> set[int]:
