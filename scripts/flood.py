@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import sys
 import tempfile
 from pathlib import Path
+
+from report import end, show_counts, show_memory
 
 from support.flood import Report, flood
 
@@ -35,29 +36,24 @@ def main() -> None:
             say=lambda text: print(text, flush=True),
         )
     show(report)
-    sys.exit(1 if report.problems else 0)
+    end(report.problems)
 
 
 def show(report: Report) -> None:
     """Print what happened."""
-    for title, counts in (
-        ("answers", report.answers),
-        ("answers by status", report.statuses),
-        ("answers to a well-behaved client", report.behaved),
-        ("entries of the ledger", report.entries),
-    ):
-        print(f"\n{title}")
-        for name, count in sorted(counts.items(), key=lambda item: -item[1]):
-            print(f"  {count:7} {name}")
-    print("\nresident memory: after the warm-up, at the end")
-    for name, (before, after) in report.memory.items():
-        print(f"  {name:14}{before / 1e6:8.1f} MB{after / 1e6:8.1f} MB{after / before:7.3f}")
+    show_counts(
+        {
+            "answers": report.answers,
+            "answers by status": report.statuses,
+            "answers to a well-behaved client": report.behaved,
+            "entries of the ledger": report.entries,
+        }
+    )
+    show_memory(report.memory)
     print(f"\n{len(report.lines)} certificates held, all on record; the ledger verifies")
     print(
         f"a well-behaved client waited {report.slowest_s:.1f} s at most, and {report.recovered_s:.2f} s after"
     )
-    for problem in report.problems:
-        print(f"PROBLEM: {problem}")
 
 
 if __name__ == "__main__":

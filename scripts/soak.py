@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import sys
 import tempfile
 from pathlib import Path
+
+from report import end, show_counts, show_memory
 
 from support.soak import Report, soak
 
@@ -32,26 +33,21 @@ def main() -> None:
             say=lambda text: print(text, flush=True),
         )
     show(report)
-    sys.exit(1 if report.problems else 0)
+    end(report.problems)
 
 
 def show(report: Report) -> None:
     """Print what happened."""
-    for title, counts in (
-        ("answers", report.answers),
-        ("disturbances", report.disturbances),
-        ("recoveries", report.recoveries),
-    ):
-        print(f"\n{title}")
-        for name, count in sorted(counts.items(), key=lambda item: -item[1]):
-            print(f"  {count:7} {name}")
-    print("\nresident memory: after the warm-up, at the end")
-    for name, (before, after) in report.memory.items():
-        print(f"  {name:14}{before / 1e6:8.1f} MB{after / 1e6:8.1f} MB{after / before:7.3f}")
+    show_counts(
+        {
+            "answers": report.answers,
+            "disturbances": report.disturbances,
+            "recoveries": report.recoveries,
+        }
+    )
+    show_memory(report.memory)
     print(f"\n{report.held} certificates held, all on record; the ledger verifies")
     print(f"the slowest answer took {report.slowest_s:.1f} s")
-    for problem in report.problems:
-        print(f"PROBLEM: {problem}")
 
 
 if __name__ == "__main__":
