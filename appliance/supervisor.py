@@ -169,8 +169,8 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
 
     def arrange() -> None:  # in the child, between fork and exec, after its user was set
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        # Who wakes up does not interrupt who works: on two cores each request had four processes interrupt
-        # each other seven times, which cost a sixth of the rate at 64 connections (docs/performance.md).
+        # Who wakes up does not interrupt who works: on two cores a web worker was preempted three times for
+        # each request, which cost a sixth of the rate at 64 connections (docs/performance.md).
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         if os.getppid() != parent:
             os._exit(1)
