@@ -80,7 +80,7 @@ class BadSignature(HsmError):
 
 
 # By the return values of PKCS#11 v3.1 §5.1. What is not listed says nothing of session or login.
-_FAILURES: Final = {
+FAILURES: Final = {
     Failure.SESSION: (
         pkcs11_errors.KeyHandleInvalid,
         pkcs11_errors.ObjectHandleInvalid,
@@ -112,7 +112,7 @@ def failure_of(error: pkcs11_errors.PKCS11Error) -> Failure:
     """
     if type(error) is pkcs11_errors.PKCS11Error:
         return Failure.DEVICE
-    for failure, classes in _FAILURES.items():
+    for failure, classes in FAILURES.items():
         if isinstance(error, classes):
             return failure
     return Failure.OPERATION

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Any, Final, Self, cast
 
+import pkcs11
 from pkcs11 import PKCS11Error, Slot, _pkcs11
 
 from hsm.errors import ModuleUnavailable, describe
+from hsm.signing import Sign, Signer, SignInit
 
 # PKCS#11 v3.1 §5.4 and its header pkcs11t.h.
 _CKF_OS_LOCKING_OK: Final = 0x02
@@ -44,7 +46,7 @@ _OnSlot = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong)
 
 
 class _FunctionList(ctypes.Structure):
-    """CK_FUNCTION_LIST as far as C_CloseAllSessions; those between are called by the library alone."""
+    """CK_FUNCTION_LIST as far as C_Sign; those between are called by the library alone."""
 
     _fields_ = (
         ("version", ctypes.c_ubyte * 2),
@@ -52,6 +54,9 @@ class _FunctionList(ctypes.Structure):
         ("C_Finalize", _Plain),
         ("from_C_GetInfo_to_C_CloseSession", ctypes.c_void_p * 12),
         ("C_CloseAllSessions", _OnSlot),
+        ("from_C_GetSessionInfo_to_C_DigestFinal", ctypes.c_void_p * 27),
+        ("C_SignInit", SignInit),
+        ("C_Sign", Sign),
     )
 
 
@@ -70,6 +75,8 @@ class _Library(_pkcs11.lib):  # type: ignore[misc, unused-ignore]
     def __init__(self, so: str, parameters: str | None) -> None:
         self._functions = _function_list(so)
         self._parameters = None if parameters is None else parameters.encode()
+        # Each look-up in the list makes a new function object.
+        self._sign_init, self._sign = self._functions.C_SignInit, self._functions.C_Sign
         super().__init__(so)
 
     def initialize(self) -> None:
@@ -85,6 +92,9 @@ class _Library(_pkcs11.lib):  # type: ignore[misc, unused-ignore]
 
     def close_all_sessions(self, slot_id: int) -> None:
         self._functions.C_CloseAllSessions(slot_id)
+
+    def signer(self, session: int) -> Signer:
+        return Signer(self._sign_init, self._sign, session)
 
 
 def _function_list(so: str) -> _FunctionList:
@@ -149,6 +159,11 @@ class Module:
         """Close every session of this process with a slot, and log out; errors are of no consequence."""
         self.check_process()
         self._library.close_all_sessions(slot.slot_id)
+
+    def signer(self, session: pkcs11.Session) -> Signer:
+        """Return what signs in a session of this module."""
+        handle: int = cast("Any", session).handle
+        return self._library.signer(handle)
 
     def slots(self) -> list[Slot]:
         """Return the slots with a token in them.

@@ -162,7 +162,8 @@ class Token:
         """
         self._module.check_process()
         with self._asking("for a session"):
-            return Session(self, self._pkcs11_token.open())
+            session = self._pkcs11_token.open()
+        return Session(self, session, self._module.signer(session))
 
     def keys(self) -> tuple[KeyRecord, ...]:
         """Return the token's key pairs in order of label; those of other algorithms are passed over.

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 from hsm.algorithm import Algorithm
 from hsm.errors import HsmError
@@ -21,6 +22,7 @@ from support.tokens import ShimmedToken
 
 MESSAGE = bytes(500)  # about the size of a certificate's to-be-signed bytes
 IN_FLIGHT_PER_SESSION = 3
+ROUND_S = 0.4
 
 
 def main() -> None:
@@ -59,27 +61,26 @@ def measure_busy(token: ShimmedToken, *, sessions: int, delay_ms: int, wanted: f
 def measure_rsa(token: ShimmedToken, seconds: float) -> None:
     """Print RSA-3072 by sixteen callers through the pool, beside one session that does nothing else.
 
-    The two alternate in short rounds, so that a machine that others use as well slows both alike.
+    The two alternate in short rounds, so that a machine that others use as well slows both alike; of the
+    rounds' shares the median counts.
     """
-    pools = {sessions: token.ready_pool(sessions=sessions) for sessions in (1,)}
-    pool, key = pools[1]
+    pool, key = token.ready_pool(sessions=1)
     assert pool.token is not None
     record = next(record for record in pool.token.keys() if record.label == "ca")  # noqa: SIM118
     session = pool.token.open_session()
     data = prepare(key, MESSAGE).data
-    counts = {"raw": 0.0, "pool": 0.0}
-    rounds = max(2, int(seconds))
-    for _ in range(rounds):
-        counts["raw"] += rate_of(lambda: session.sign(record, data), 1.0)
+    raw, pooled = [], []
+    for _ in range(max(5, int(4 * seconds))):
+        raw.append(rate_of(lambda: session.sign(record, data), ROUND_S))
         with Load(pool, key, callers=16, in_flight=16) as load:
-            time.sleep(0.1)
+            time.sleep(ROUND_S / 10)
             before, began = load.done, time.monotonic()
-            time.sleep(1.0)
-            counts["pool"] += (load.done - before) / (time.monotonic() - began)
+            time.sleep(ROUND_S)
+            pooled.append((load.done - before) / (time.monotonic() - began))
     pool.stop()
-    raw, pooled = counts["raw"] / rounds, counts["pool"] / rounds
-    print(f"{'RSA-3072, C_Sign in one session':44}{raw:11.1f}{1:8.3f}")
-    print(f"{'RSA-3072, 16 callers, pool of one session':44}{pooled:11.1f}{pooled / raw:8.3f}{0.95:10.2f}")
+    share = median(there / alone for there, alone in zip(pooled, raw, strict=True))
+    print(f"{'RSA-3072, C_Sign in one session':44}{median(raw):11.1f}{1:8.3f}")
+    print(f"{'RSA-3072, 16 callers, pool of one session':44}{median(pooled):11.1f}{share:8.3f}{0.95:10.2f}")
 
 
 def rate_of(act: Callable[[], object], seconds: float) -> float:
