@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.authority.state import AppliedPolicy, Ca, IssuedCertificate, State
+from appliance.authority.records import AppliedPolicy, Ca, IssuedCertificate
+from appliance.authority.state import State
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.policy.document import HostGroup, Policy

@@ -34,10 +34,11 @@ from appliance.authority.events import (
     IdempotencyData,
 )
 from appliance.authority.plan import Planned, evaluate, plan_certificate
+from appliance.authority.records import AppliedPolicy, Credential, RetryName
 from appliance.authority.releases import IssuedReply, Release
 from appliance.authority.replay import Repetition
 from appliance.authority.signing import NO_TURN, Signed, SigningJob, Unsigned
-from appliance.authority.state import AppliedPolicy, Credential, RetryName, State
+from appliance.authority.state import State
 from appliance.authority.writer import At, Command, Decided
 from appliance.errors import Refusal
 from appliance.identity.api import CLAIM

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from appliance.authority.state import AppliedPolicy, CaKey, State
+from appliance.authority.circumstances import find_circumstances
+from appliance.authority.records import AppliedPolicy, CaKey
+from appliance.authority.state import State
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.policy.evaluate import Denial, Profile, evaluate_host, evaluate_user
@@ -45,7 +47,13 @@ def evaluate(
     """Decide a request on a state; pure, so that a replay of the ledger decides the same."""
     if isinstance(request, UserRequest):
         return evaluate_user(
-            applied.policy, state.hosts, identity, request, now_s=now_s, max_ttl_s=state.max_ttl_s
+            applied.policy,
+            state.hosts,
+            identity,
+            request,
+            find_circumstances(state, applied, identity),
+            now_s=now_s,
+            max_ttl_s=state.max_ttl_s,
         )
     if not may_act(applied.policy, identity, "host.certify"):
         return Denial(rule="host.certify", detail="asking for host certificates needs the role enroller")

@@ -27,7 +27,8 @@ from appliance.authority.ceremony import Ceremony
 from appliance.authority.denials import INTERVAL_MS, Denials, RecordDenials
 from appliance.authority.issuance import Cycle
 from appliance.authority.life import Checkpointer, Node
-from appliance.authority.operations import Operations, Parts
+from appliance.authority.operations.parts import Parts
+from appliance.authority.operations.surface import Operations
 from appliance.authority.probe import Probe
 from appliance.authority.rates import Rates
 from appliance.authority.replay import Replayer

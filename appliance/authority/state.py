@@ -13,105 +13,37 @@ import heapq
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, NewType
+from typing import Any, Final, Literal
 
 from appliance.authority.orders import order_message, spent_id
+from appliance.authority.records import (
+    AppliedPolicy,
+    Ca,
+    CaKey,
+    Credential,
+    IssuedCertificate,
+    Phase,
+    Retryable,
+    RetryName,
+    Serial,
+)
 from appliance.errors import ChanceryError
 from appliance.policy.check import check_policy
-from appliance.policy.document import Policy, PolicyFile, parse_policy
+from appliance.policy.document import PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
 from appliance.ssh.certificate import read_validity
-from appliance.ssh.keys import PublicKey, fingerprint, parse_public_key_line
+from appliance.ssh.keys import fingerprint, parse_public_key_line
 from audit.entry import Entry
-
-Serial = NewType("Serial", int)
-Phase = Literal["created", "trusted", "signing", "retired"]
 
 # A revoked serial stays on record as revoked, and a certificate known, this long after it has expired.
 KEPT_AFTER_EXPIRY_S: Final = 24 * 3_600
 
 
+_NOTHING: Final = Retryable(request="", intents=())
+
+
 class UnknownEntry(ChanceryError):
     """An entry that this version cannot fold: a newer one wrote it, and must be the one to go on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppliedPolicy:
-    """The policy in force, and the seq of the ``policy.applied`` that decisions cite."""
-
-    seq: int
-    policy: Policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaKey:
-    """One key of a CA and the phase that it is in; the ledger cites it by its fingerprint."""
-
-    public_key: PublicKey
-    fingerprint: str
-    phase: Phase
-    halted: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ca:
-    """A CA by name: at most one of its keys signs at a time."""
-
-    name: str
-    type: Literal["user", "host"]
-    customer: str | None
-    keys: tuple[CaKey, ...]
-
-    @property
-    def signing_key(self) -> CaKey | None:
-        """The key that signs now."""
-        return next((key for key in self.keys if key.phase == "signing"), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """An API credential; ``uses_left`` is None where uses are not limited."""
-
-    id: str
-    subject: str
-    kind: Literal["user", "service", "host"]
-    secret_sha256: str
-    expires_s: int | None
-    uses_left: int | None
-    revoked: bool = False
-
-
-# Who asked, and the SHA-256 of the key that he sent with his request.
-RetryName = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedCertificate:
-    """What is kept of a certificate until a day after its expiry. ``outcome`` None: still with the token.
-
-    ``outcome_seq`` is the outcome's entry, ``retry`` what a repeated request would be known by, ``host`` the
-    registered host whose certificate it is.
-    """
-
-    seq: int
-    ca_key: str
-    valid_before: int
-    outcome: Literal["issued", "failed", "abandoned"] | None = None
-    outcome_seq: int = 0
-    revoked: bool = False
-    retry: RetryName | None = None
-    host: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retryable:
-    """A request that was sent with a key, by its SHA-256, and the intents that came of it."""
-
-    request: str
-    intents: tuple[int, ...]
-
-
-_NOTHING: Final = Retryable(request="", intents=())
 
 
 @dataclass(slots=True)
@@ -134,7 +66,7 @@ class State:
     open_intents: set[int] = field(default_factory=set)
     spent_orders: set[bytes] = field(default_factory=set)
     retryable: dict[RetryName, Retryable] = field(default_factory=dict)
-    host_certificates: dict[str, list[int]] = field(default_factory=dict)
+    by_subject: dict[str, dict[int, None]] = field(default_factory=dict)
     _files: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _expiries: list[tuple[int, int]] = field(default_factory=list)
     _order_ends: list[tuple[int, bytes]] = field(default_factory=list)
@@ -151,7 +83,7 @@ class State:
 
     def newest_host_certificate(self, host: str, now_s: int) -> IssuedCertificate | None:
         """Return the certificate of a host that was issued last, is not revoked and has not expired."""
-        known = (self.certificates[seq] for seq in reversed(self.host_certificates.get(host, ())))
+        known = (self.certificates[seq] for seq in reversed(self.by_subject.get(f"host:{host}", {})))
         valid = (each for each in known if each.outcome == "issued" and each.valid_before > now_s)
         return next((each for each in valid if not each.revoked), None)
 
@@ -179,10 +111,10 @@ class State:
         self._forget(entry.time_ms // 1000)
 
     def _forget_certificate(self, certificate: IssuedCertificate) -> None:
-        if (host := certificate.host) is not None:
-            self.host_certificates[host].remove(certificate.seq)
-            if not self.host_certificates[host]:
-                del self.host_certificates[host]
+        theirs = self.by_subject[certificate.subject]
+        del theirs[certificate.seq]
+        if not theirs:
+            del self.by_subject[certificate.subject]
         name = certificate.retry
         if name is not None and certificate.seq in self.retryable.get(name, _NOTHING).intents:
             del self.retryable[name]
@@ -226,18 +158,23 @@ def _remember_retry(state: State, seq: int, name: RetryName, request: str) -> No
 
 def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
     _, valid_before = read_validity(base64.b64decode(data["tbs"]))
+    identity, request = data["identity"], data["request"]
+    requester = sys.intern(f"{identity['provider']}:{identity['subject']}")
     retry: RetryName | None = None
     if (idempotency := data.get("idempotency")) is not None:
-        identity = data["identity"]
-        retry = (f"{identity['provider']}:{identity['subject']}", idempotency["key"])
+        retry = (requester, idempotency["key"])
         _remember_retry(state, entry.seq, retry, idempotency["request"])
-    host: str | None = None
-    if "host" in data:
-        host = sys.intern(data["request"]["host"])
-        state.host_certificates.setdefault(host, []).append(entry.seq)
+    subject = sys.intern(f"host:{request['host']}") if "host" in data else requester
     state.certificates[entry.seq] = IssuedCertificate(
-        seq=entry.seq, ca_key=sys.intern(data["ca_key"]), valid_before=valid_before, retry=retry, host=host
+        seq=entry.seq,
+        subject=subject,
+        subject_key=hashlib.sha256(base64.b64decode(request["public_key"].split(" ")[1])).digest(),
+        ca_key=sys.intern(data["ca_key"]),
+        valid_before=valid_before,
+        groups=tuple(map(sys.intern, identity["groups"])),
+        retry=retry,
     )
+    state.by_subject.setdefault(subject, {})[entry.seq] = None
     state.open_intents.add(entry.seq)
     heapq.heappush(state._expiries, (valid_before, entry.seq))
 

@@ -259,11 +259,18 @@ class Policy:
     grants: tuple[FiledGrant, ...] = ()
     two_operators: frozenset[str] = frozenset()
     holders: Holders = field(init=False, repr=False, compare=False)
+    person_names: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index the grants: whichever way a policy was made, the index is that of its grants."""
+        """Index the grants and persons: whichever way a policy was made, the index is that of its tables."""
         holders = index_holders((filed.grant for filed in self.grants), self.groups)
         object.__setattr__(self, "holders", holders)
+        persons = {name: person.name for person in self.persons.values() for name in person.identities}
+        object.__setattr__(self, "person_names", persons)
+
+    def who_is(self, identity: str) -> str:
+        """Return the person who has this account (``provider:subject``), or the account if nobody has it."""
+        return self.person_names.get(identity, identity)
 
     def held_by(self, identity: Identity) -> list[FiledGrant]:
         """Return the grants whose ``who`` covers an identity, in the order of the document."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from appliance.identity.identity import Identity
 from appliance.networks import intersect_networks
+from appliance.policy.circumstances import PLAIN, Circumstances
 from appliance.policy.document import PERMITS, FiledGrant, HostGroup, Policy
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.content import MAX_PRINCIPALS
@@ -89,6 +90,7 @@ def evaluate_user(
     hosts: Mapping[str, Host],
     identity: Identity,
     request: UserRequest,
+    circumstances: Circumstances = PLAIN,  # noqa: ARG001 - nothing of a policy depends on them yet
     *,
     now_s: int,
     max_ttl_s: int,

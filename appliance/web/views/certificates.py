@@ -1,7 +1,7 @@
 """``/v1/certificates``: ask for them, search, look one up, look one over.
 
 Here a certificate's way begins: the body is checked for its form, and the authority is asked in the
-requester's name (:mod:`appliance.authority.operations` is where it goes on).
+requester's name (:mod:`appliance.authority.operations.issuing` is where it goes on).
 """
 
 from __future__ import annotations

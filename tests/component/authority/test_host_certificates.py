@@ -44,6 +44,6 @@ def test_newest_certificate_that_is_valid_is_found_after_a_later_one_is_revoked(
 def test_certificate_that_expired_long_ago_is_forgotten(tmp_path: Path) -> None:
     with running_authority(tmp_path / "ledger.db") as authority:
         certify(authority)
-        assert authority.state.host_certificates != {}
+        assert authority.state.by_subject != {}
         authority.state._forget(NOW_S + 3_600 + KEPT_AFTER_EXPIRY_S + 1)
-        assert authority.state.host_certificates == {}
+        assert authority.state.by_subject == {}

@@ -17,7 +17,8 @@ from appliance.authority.bundle import (
     bundle_statement,
     view_host,
 )
-from appliance.authority.state import AppliedPolicy, CaKey, State
+from appliance.authority.records import AppliedPolicy, CaKey
+from appliance.authority.state import State
 from appliance.errors import Refusal
 from appliance.policy.document import PolicyFile, parse_policy
 from appliance.ssh.keys import fingerprint, format_public_key_line

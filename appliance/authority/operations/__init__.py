@@ -1,0 +1,1 @@
+"""What can be asked of the authority; begin with :mod:`~appliance.authority.operations.surface`."""

@@ -1,0 +1,58 @@
+"""Who asks: on the admin socket the peer himself, elsewhere whom the web tier names."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from appliance.authority.operations.parts import Parts
+from appliance.authority.server import Peer
+from appliance.errors import malformed
+from appliance.identity.identity import PROVIDER, Identity, is_subject
+
+MAX_TEXTS: Final = 1_000
+MAX_TEXT: Final = 1_024
+
+
+def find_caller(parts: Parts, peer: Peer, args: Mapping[str, Any]) -> Identity:
+    """Return the identity of whoever asks; on the admin socket nobody speaks for others.
+
+    Raises:
+        Refusal: ``malformed-request``.
+    """
+    if peer.local:
+        return local_identity(peer.uid, parts.now_ms())
+    try:
+        identity = Identity.from_data(args.get("identity"))
+    except ValidationError as error:
+        raise malformed("identity", "expected an identity as the web tier makes it") from error
+    return check_identity(identity)
+
+
+def check_identity(identity: Identity) -> Identity:
+    """Check an identity that the web tier names, and return it: much is remembered by identity.
+
+    Raises:
+        Refusal: ``malformed-request``; it is larger than any that a provider gives, or oddly named.
+    """
+    texts = [*identity.groups, *(text for claim in identity.claims for text in claim)]
+    if (
+        PROVIDER.fullmatch(identity.provider) is None
+        or not is_subject(identity.subject)
+        or len(texts) > MAX_TEXTS
+        or max(map(len, [*texts, identity.source_address or ""])) > MAX_TEXT
+    ):
+        raise malformed("identity", f"expected provider:subject, and at most {MAX_TEXTS} groups and claims")
+    return identity
+
+
+def local_identity(uid: int, now_ms: int) -> Identity:
+    """Return the identity of a local user: what the kernel says, and no power by itself."""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return Identity(provider="local", subject=name, kind="user", authenticated_ms=now_ms)

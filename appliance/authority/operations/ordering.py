@@ -1,0 +1,105 @@
+"""The operation that carries out what operators ordered and signed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from appliance.authority.administration import (
+    Answer,
+    add_host,
+    apply_policy,
+    create_credential,
+    remove_host,
+)
+from appliance.authority.commands import (
+    AddHost,
+    ApplyPolicy,
+    CommandBody,
+    CreateCa,
+    CreateCredential,
+    RemoveHost,
+)
+from appliance.authority.operations.parts import Parts, Table
+from appliance.authority.orders import MAX_ORDERS, OrderBody
+from appliance.authority.server import Peer, Reply
+from appliance.authority.writer import Command
+from appliance.errors import Refusal, malformed
+from appliance.policy.document import PolicyFile
+from appliance.requests import check_body
+from audit.entry import Entry
+
+_MODELS: Final[Mapping[str, type[CommandBody]]] = {
+    "policy.apply": ApplyPolicy,
+    "ca.create": CreateCa,
+    "host.add": AddHost,
+    "host.remove": RemoveHost,
+    "credential.create": CreateCredential,
+}
+
+
+class Ordering:
+    """What rests on operators' signatures."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def table(self) -> Table:
+        """Return the operations by their names."""
+        return {
+            "order": self._order,
+        }
+
+    def _order(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Carry out what operators ordered; who brings the order does not matter."""
+        command = _parse_command(args.get("command"))
+        orders = _parse_orders(args.get("orders"))
+
+        def answer(outcome: Sequence[Entry] | Refusal) -> None:
+            reply(
+                outcome
+                if isinstance(outcome, Refusal)
+                else {"entries": [{"seq": entry.seq, "kind": entry.kind} for entry in outcome]}
+            )
+
+        if isinstance(command, CreateCa):
+            self._parts.ceremony.create_ca(command, orders, answer)
+        else:
+            self._parts.writer.submit(_build(command, args.get("files"), orders, answer))
+
+
+def _parse_command(data: object) -> CommandBody:
+    if not isinstance(data, dict):
+        raise malformed("command", "expected an object")
+    model = _MODELS.get(str(data.get("verb"))[:100])
+    if model is None:
+        raise malformed("command.verb", f"expected one of {', '.join(_MODELS)}")
+    return check_body(model, data)
+
+
+def _parse_orders(data: object) -> list[OrderBody]:
+    if not isinstance(data, list) or not 0 < len(data) <= MAX_ORDERS:
+        raise malformed("orders", f"expected 1 to {MAX_ORDERS} signed orders")
+    return [check_body(OrderBody, each) for each in data]
+
+
+def _parse_files(data: object) -> list[PolicyFile]:
+    if not isinstance(data, list) or not all(
+        isinstance(file, dict) and isinstance(file.get("name"), str) and isinstance(file.get("text"), str)
+        for file in data
+    ):
+        raise malformed("files", "expected a list of name and text")
+    return [PolicyFile(name=file["name"], text=file["text"]) for file in data]
+
+
+def _build(command: CommandBody, files: object, orders: Sequence[OrderBody], answer: Answer) -> Command:
+    match command:
+        case ApplyPolicy():
+            return apply_policy(command, _parse_files(files), orders, answer)
+        case AddHost():
+            return add_host(command, orders, answer)
+        case RemoveHost():
+            return remove_host(command, orders, answer)
+        case CreateCredential():
+            return create_credential(command, orders, answer)
+    raise malformed("command.verb", f"{command.verb} is not carried out here")

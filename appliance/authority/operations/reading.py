@@ -1,0 +1,96 @@
+"""Operations that read: the ledger, the state, the token's answer to a probe."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from appliance.authority.bundle import HostView, view_host
+from appliance.authority.operations.callers import find_caller
+from appliance.authority.operations.parts import Parts, Table
+from appliance.authority.server import Peer, Reply
+from appliance.authority.state import State
+from appliance.authority.writer import At, ReadState
+from appliance.errors import Refusal, malformed
+
+MAX_ENTRIES: Final = 2_000
+MAX_ENTRIES_BYTES: Final = 4 * 1_048_576
+MAX_WAIT_S: Final = 30.0
+MAX_SEQ: Final = 2**53 - 1
+
+
+class Reading:
+    """What changes nothing."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._reading = threading.Lock()
+
+    def table(self) -> Table:
+        """Return the operations by their names."""
+        return {
+            "host.sshd": self._host_sshd,
+            "context": self._context,
+            "entries": self._entries,
+            "status": self._status,
+            "probe": self._probe,
+        }
+
+    def _host_sshd(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Give all that a host's sshd needs, signed with the bundle key."""
+        identity, name, min_size = (
+            find_caller(self._parts, peer, args),
+            args.get("name"),
+            args.get("min_size", 0),
+        )
+        if not isinstance(name, str) or type(min_size) is not int:
+            raise malformed("name", "expected the name of a host, and a size of the ledger")
+
+        def read(state: State, at: At) -> HostView:
+            return view_host(state, identity, name, at.time_s)
+
+        def answer(found: object) -> None:
+            if not isinstance(found, HostView):
+                reply(found)
+                return
+            try:
+                self._parts.bundle(found, min(min_size, found.size), reply)
+            except Refusal as refusal:
+                reply(refusal)
+
+        self._parts.writer.submit(ReadState(read, answer))
+
+    def _context(self, _peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
+        """Tell what an order has to name: the log and the policy in force. None of it is secret."""
+        self._parts.writer.submit(ReadState(_context, reply))
+
+    def _entries(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Give entries from ``start`` on; wait ``wait_s`` for the first. Holds up its own connection only."""
+        start, wait_s = args.get("start"), args.get("wait_s")
+        if type(start) is not int or not 0 <= start <= MAX_SEQ:
+            raise malformed("start", "expected the seq of the first entry")
+        if not isinstance(wait_s, int | float) or not 0 <= wait_s <= MAX_WAIT_S:  # nor NaN
+            raise malformed("wait_s", f"expected 0 to {MAX_WAIT_S:.0f} seconds")
+        size = self._parts.writer.wait_beyond(start, float(wait_s))
+        checkpoint = self._parts.last_checkpoint()
+        entries: list[bytes] = []
+        room = MAX_ENTRIES_BYTES
+        with self._reading:
+            for raw in self._parts.reader.entries(start, min(size, start + MAX_ENTRIES)):
+                entries.append(raw)
+                room -= len(raw)
+                if room <= 0:
+                    break
+        reply({"entries": entries, "size": size, "checkpoint": checkpoint})
+
+    def _status(self, _peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
+        self._parts.writer.submit(ReadState(self._parts.status, reply))
+
+    def _probe(self, _peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
+        self._parts.probe(reply)
+
+
+def _context(state: State, at: At) -> dict[str, Any]:
+    policy_seq = 0 if state.applied is None else state.applied.seq
+    return {"origin": state.origin, "policy": policy_seq, "now_s": at.time_s}
