@@ -13,6 +13,8 @@ from typing import Final
 from appliance.clock import format_rfc3339_ms, now_ms
 
 _MEMBERS: Final = ("request_id", "seq")
+# Made once: json.dumps makes an encoder for each line.
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class _Json(logging.Formatter):
@@ -30,7 +32,8 @@ class _Json(logging.Formatter):
         line |= {name: getattr(record, name) for name in _MEMBERS if hasattr(record, name)}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        # Not orjson, which refuses lone surrogates: no line is lost over what a name in it holds.
+        return _encode(line)
 
 
 def set_up_logging(process: str, *, terminal: bool | None = None) -> None:

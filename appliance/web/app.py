@@ -25,6 +25,7 @@ from appliance.web.description import (
 )
 from appliance.web.headers import HEADERS
 from appliance.web.issuing import ISSUING
+from appliance.web.jsonreply import OrjsonProvider
 from appliance.web.metrics import Metrics
 from appliance.web.page import describe_limits, describe_operations, list_members, list_sent, mark_code
 from appliance.web.problems import PROBLEMS, handle_problems, render_problem
@@ -67,7 +68,7 @@ def create_app(services: Services, authenticator: Authenticator, metrics: Metric
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a redirect would be an answer that is no problem, and of no use
     app.url_map.converters["digits"] = _Digits
-    app.json.sort_keys = False  # type: ignore[attr-defined, unused-ignore]
+    app.json = OrjsonProvider(app)
     for view in _VIEWS:
         app.register_api(view.build(services))
     _add_documents(app)
