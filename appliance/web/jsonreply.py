@@ -27,4 +27,4 @@ class OrjsonProvider(JSONProvider):
         """Return a reply whose body is a value, or an object of the named ones."""
         value = self._prepare_response_obj(args, kwargs)
         body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-        return self._app.response_class(body, mimetype=self.mimetype)
+        return Response(body, mimetype=self.mimetype)
