@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from http import HTTPStatus
 from types import FrameType
 from typing import Any, Final
@@ -21,12 +22,14 @@ import gevent
 from gevent.pool import Pool
 from gunicorn.http import get_parser, wsgi
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, NoMoreData, ParseException
-from gunicorn.util import close_graceful
+from gunicorn.util import close_graceful, http_date
 from gunicorn.workers.ggevent import GeventWorker
 
+from appliance.clock import now_ms
 from appliance.errors import Refusal, malformed
 from appliance.web.addresses import Addresses
 from appliance.web.door import Address, Door, WaitedTooLong, Waiting
+from appliance.web.headers import FIXED_LINES
 from appliance.web.problems import format_bare_reply
 from appliance.web.request import BODY_DEADLINE_S, MAX_BODY
 from appliance.web.tally import Tally
@@ -195,11 +198,24 @@ class _Reply(bytearray):
 
 
 class _Response(wsgi.Response):  # type: ignore[misc, unused-ignore]
-    """A reply that does not say what software made it."""
+    """A reply that has the fields of every reply, and does not say what software made it."""
 
     def default_headers(self) -> list[str]:
-        """Return the lines that gunicorn adds, but for its name."""
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
+        """Return the status line and the fields that are no view's affair."""
+        version = "{}.{}".format(*self.req.version)
+        lines = [
+            f"HTTP/{version} {self.status}\r\n",
+            f"Date: {_date(now_ms() // 1000)}\r\n",
+            f"Connection: {'close' if self.should_close() else 'keep-alive'}\r\n",
+            FIXED_LINES,
+        ]
+        return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
+
+
+@lru_cache(maxsize=2)
+def _date(now_s: int) -> str:
+    date: str = http_date(now_s)
+    return date
 
 
 def refuse(error: BaseException) -> Refusal:
