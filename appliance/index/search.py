@@ -115,9 +115,8 @@ def find_certificates(
 
 def _is_exact(wanted: CertificateFilter, record: CertificateRecord) -> bool:
     """Say whether a record is one that is wanted, and not only one that its index has in the same place."""
-    return (wanted.key_id or record.key_id, wanted.fingerprint or record.key_fingerprint) == (
-        record.key_id,
-        record.key_fingerprint,
+    return (wanted.key_id is None or wanted.key_id == record.key_id) and (
+        wanted.fingerprint is None or wanted.fingerprint == record.key_fingerprint
     )
 
 
