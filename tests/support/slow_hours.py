@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, time, timedelta
+from functools import cache
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -11,7 +13,7 @@ DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 def is_open(windows: Collection[str], zone: str, holidays: Collection[date], moment_s: int) -> bool:
     """Say whether the clock shows a time in one of the windows that begin on this day or the day before."""
-    wall = datetime.fromtimestamp(moment_s, ZoneInfo(zone)).replace(tzinfo=None)
+    wall = datetime.fromtimestamp(moment_s, _zone(zone)).replace(tzinfo=None)
     for window in windows:
         days, times = window.split(" ")
         opens, closes = (_minutes(text) for text in times.split("-"))
@@ -28,7 +30,14 @@ def is_open(windows: Collection[str], zone: str, holidays: Collection[date], mom
 
 def day_of(zone: str, moment_s: int) -> date:
     """Return the day that the wall's calendar shows."""
-    return datetime.fromtimestamp(moment_s, ZoneInfo(zone)).date()
+    return datetime.fromtimestamp(moment_s, _zone(zone)).date()
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    """Load the rules that decisions go by; the machine's own may be older."""
+    with files("tzdata").joinpath("zoneinfo", name).open("rb") as source:
+        return ZoneInfo.from_file(source, key=name)
 
 
 def _minutes(text: str) -> int:
