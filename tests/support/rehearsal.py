@@ -1,0 +1,141 @@
+"""The authority's writer and cycle on one thread, with a clock that is set: months of its life in seconds."""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from appliance.authority.administration import CarryOut, add_host, apply_policy, remove_host
+from appliance.authority.commands import AddHost, ApplyPolicy, LabelBody, RemoveHost
+from appliance.authority.denials import Denials, RecordDenials
+from appliance.authority.issuance import Cycle, IssueCertificates
+from appliance.authority.orders import NAMESPACE, OrderBody, order_message
+from appliance.authority.releases import Release
+from appliance.authority.signing import Signed, SigningJob
+from appliance.authority.state import State
+from appliance.authority.writer import Command, Writer
+from appliance.errors import Refusal
+from appliance.identity.identity import Identity
+from appliance.policy.document import PolicyFile
+from appliance.requests import HostRequest, UserRequest
+from appliance.ssh.keys import fingerprint
+from appliance.ssh.signature import sign
+from appliance.ssh.sshsig import build_sshsig
+from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.ledger import Ledger
+from audit.stores.sqlite import SqliteStore
+from support.authority import CA_NAMES, LEDGER_KEY, NOW_MS, ORIGIN, seed_entries
+from support.ssh_examples import private_key, public_key
+
+
+class Rehearsal:
+    """One authority. Whatever is asked of it is done when the call returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.ledger, self.state = Ledger.create(SqliteStore.create(path)), State()
+        self.now_ms = NOW_MS
+        with self.ledger.batch(self.now_ms) as batch:
+            for kind, data in seed_entries():
+                self.state.apply(batch.append(kind, data))
+        self._keys = {fingerprint(public_key(key, 11)): private_key(key, 11) for key in CA_NAMES.values()}
+        self._denials = Denials()
+        self._owed: deque[Command] = deque()
+        self._writer = Writer(self.ledger, self.state, now_ms=lambda: self.now_ms, on_failure=self._fail)
+        self._cycle = Cycle(
+            sign=self._sign,
+            submit_owed=self._owed.append,
+            replay=_no_repetition,
+            denials=self._denials,
+            draw=lambda size: bytes(range(size)),
+        )
+
+    @property
+    def now_s(self) -> int:
+        """The moment, in seconds."""
+        return self.now_ms // 1000
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by; what was refused meanwhile and counted goes on record."""
+        self.now_ms += int(seconds * 1000)
+        self.carry_out(RecordDenials(self._denials))
+
+    def carry_out(self, command: Command) -> None:
+        """Have a command carried out, and all that follows from it."""
+        self._owed.append(command)
+        while self._owed:
+            self._writer._run_batch([self._owed.popleft()])
+
+    def ask(self, who: Identity, request: UserRequest | HostRequest) -> Release | Refusal:
+        """Ask for certificates."""
+        answer: Release | Refusal = self._answered(
+            lambda reply: IssueCertificates(self._cycle, who, request, reply)
+        )
+        return answer
+
+    def apply(self, text: str) -> Any:
+        """Have a policy of one file applied."""
+        files = [PolicyFile(name="policy.toml", text=text)]
+        command = ApplyPolicy.of(files)
+        return self._answered(
+            lambda reply: apply_policy(command, files, self.order(command), reply, now_s=self.now_s)
+        )
+
+    def add_host(self, name: str, **labels: str) -> Any:
+        """Have a host of acme registered."""
+        listed = [LabelBody(name=key, value=labels[key]) for key in sorted(labels)]
+        command = AddHost(name=name, customer="acme", names=[name], labels=listed)
+        return self._answered(lambda reply: add_host(command, self.order(command), reply))
+
+    def remove_host(self, name: str) -> Any:
+        """Have a host removed."""
+        command = RemoveHost(name=name)
+        return self._answered(lambda reply: remove_host(command, self.order(command), reply))
+
+    def order(self, command: Any) -> list[OrderBody]:
+        """Return carol's order for a command, good for a minute."""
+        assert self.state.applied is not None
+        policy, expires_s = self.state.applied.seq, self.now_s + 60
+        message = order_message(ORIGIN, command.to_command(), policy, expires_s)
+        signature = base64.b64encode(build_sshsig(private_key("ed25519", 7), NAMESPACE, message)).decode()
+        return [OrderBody(operator="carol", policy=policy, expires_s=expires_s, signature=signature)]
+
+    def close(self) -> None:
+        """Sign a checkpoint over it all."""
+        self.advance(11)
+        with self.ledger.batch(self.now_ms) as batch:
+            note = sign_checkpoint(Checkpoint(ORIGIN, self.ledger.size, self.ledger.root), LEDGER_KEY)
+            batch.add_checkpoint(note, self.ledger.size)
+        self.ledger.close()
+
+    def _answered(self, build: Callable[[Callable[[Any], None]], Command | CarryOut]) -> Any:
+        answers: list[Any] = []
+        try:
+            self.carry_out(build(answers.append))
+        except Refusal as refusal:
+            return refusal
+        (answer,) = answers
+        return answer
+
+    def _sign(self, job: SigningJob) -> None:
+        job.done(Signed(signature=sign(self._keys[job.ca_key], job.tbs)))
+
+    def _fail(self, error: BaseException) -> None:
+        raise error
+
+
+def _no_repetition(_repetition: object) -> None:
+    raise AssertionError("no request of a rehearsal comes twice")
+
+
+@contextmanager
+def rehearsal(path: Path) -> Iterator[Rehearsal]:
+    """Run an authority on a new ledger file."""
+    authority = Rehearsal(path)
+    try:
+        yield authority
+    finally:
+        authority.close()
