@@ -6,12 +6,15 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.authority.plan import evaluate, plan_certificate
+from appliance.authority.plan import Planned, evaluate, plan_certificate
+from appliance.authority.records import AppliedPolicy
 from appliance.authority.state import State
 from appliance.errors import ChanceryError, Refusal
+from appliance.evidence.hours import OtherTimeZones, by_other_rules, lies_in_window, records_hours
 from appliance.identity.api import CLAIM, PROVIDER
 from appliance.identity.identity import Identity
 from appliance.policy.evaluate import REPLAYABLE, Denial, Profile
+from appliance.policy.zones import TZDATA
 from appliance.requests import HostRequest, UserRequest, request_from_data
 from appliance.ssh.certificate import decode_tbs
 from appliance.ssh.content import CertificateContent
@@ -38,11 +41,11 @@ def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
     1. It cites the policy in force and an evaluator that decided as this one does.
     2. Its request, identity and credential are ones that could be.
     3. The replayed decision gives a certificate with the same principals, window, options and extensions,
-       resting on the same grants or host.
+       resting on the same grants or host, and inside the same hours.
     4. The to-be-signed bytes are, to the last one, those that the decision leads to.
 
     Raises:
-        WrongIntent, NotAllowed, and whatever malformed data raise.
+        WrongIntent, NotAllowed, OtherTimeZones, and whatever malformed data raise.
     """
     data: Mapping[str, Any] = entry.data
     applied = state.applied
@@ -52,21 +55,46 @@ def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
     _check_credential(state, identity, entry.time_ms // 1000)
     tbs = base64.b64decode(data["tbs"], validate=True)
     content = decode_tbs(tbs)
+    if not lies_in_window(data, content.valid_after, content.valid_before):
+        raise NotAllowed("the certificate is valid outside the window that its intent records")
+    try:
+        planned = _replay(state, applied, entry, identity, request, content)
+    except NotAllowed as error:
+        if by_other_rules(data):
+            raise OtherTimeZones(
+                f"decided by the time zone rules {data['tzdata']}, and by {TZDATA}: {error}"
+            ) from error
+        raise
+    if (data["ca"], data["ca_key"]) != (planned.profile.ca, planned.ca_key.fingerprint):
+        raise WrongIntent("names another CA or CA key than its bytes")
+    return tbs, planned.ca_key.public_key
+
+
+def _replay(
+    state: State,
+    applied: AppliedPolicy,
+    entry: Entry,
+    identity: Identity,
+    request: UserRequest | HostRequest,
+    content: CertificateContent,
+) -> Planned:
+    """Decide again, and return what the decision leads to: the intent's very bytes."""
+    data: Mapping[str, Any] = entry.data
     outcome = evaluate(state, applied, identity, request, now_s=entry.time_ms // 1000)
     if isinstance(outcome, Denial):
         raise NotAllowed(f"the policy in force refuses it: {outcome.detail}")
     profile = _find_profile(state, outcome, data, request, content.principals)
+    if not records_hours(data, profile):
+        raise NotAllowed("the hours on record are not those of the decision")
     try:
         planned = plan_certificate(state, identity, request, profile, seq=entry.seq, nonce=content.nonce)
     except Refusal as refusal:
         raise WrongIntent(f"no such certificate could be made: {refusal.detail}") from refusal
-    if planned.tbs != tbs:
+    if planned.tbs != base64.b64decode(data["tbs"]):
         raise NotAllowed(
             f"the certificate is not the one that was decided: {_differences(planned.tbs, content)}"
         )
-    if (data["ca"], data["ca_key"]) != (profile.ca, planned.ca_key.fingerprint):
-        raise WrongIntent("names another CA or CA key than its bytes")
-    return tbs, planned.ca_key.public_key
+    return planned
 
 
 def check_signature(tbs: bytes, ca_key: PublicKey, data: Mapping[str, Any]) -> None:
@@ -79,7 +107,9 @@ def check_signature(tbs: bytes, ca_key: PublicKey, data: Mapping[str, Any]) -> N
 
 
 def check_denial(state: State, entry: Entry) -> bool:
-    """Check a refusal by replaying it; say whether it could be: of counted ones the moments are not known.
+    """Check a refusal by replaying it; say whether it could be.
+
+    Of counted ones the moments are not known, and by which time zone rules a schedule was shut is not either.
 
     Raises:
         WrongDenial: that rule did not refuse it.
@@ -90,6 +120,8 @@ def check_denial(state: State, entry: Entry) -> bool:
     request, identity = request_from_data(data["request"]), Identity.from_data(data["identity"])
     outcome = evaluate(state, state.applied, identity, request, now_s=entry.time_ms // 1000)
     if not isinstance(outcome, Denial) or outcome.rule != data["rule"]:
+        if state.applied.policy.schedules:
+            return False
         raise WrongDenial(f"the rule {data['rule']!r} did not refuse this request")
     return True
 

@@ -29,9 +29,10 @@ class Code(StrEnum):
 
     OPEN_INTENT = "open-intent"
     UNKNOWN_KIND = "unknown-kind"
+    OTHER_TIME_ZONES = "other-time-zones"
 
 
-INCONCLUSIVE_CODES: Final = frozenset({Code.OPEN_INTENT, Code.UNKNOWN_KIND})
+INCONCLUSIVE_CODES: Final = frozenset({Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from appliance.evidence.certificates import (
     check_signature,
 )
 from appliance.evidence.findings import Code, Finding, Findings
+from appliance.evidence.hours import OtherTimeZones
 from appliance.evidence.orders import BadOrder, OrderChecks, SharedKey, check_new_key
 from appliance.identity.identity import Identity
 from appliance.policy.roles import may_act
@@ -227,6 +228,7 @@ def _say(error: Exception) -> str:
 _CODES: Final[Mapping[type[Exception], Code]] = {
     WrongIntent: Code.WRONG_INTENT,
     NotAllowed: Code.NOT_ALLOWED,
+    OtherTimeZones: Code.OTHER_TIME_ZONES,
     WrongDenial: Code.WRONG_DENIAL,
     WrongOutcome: Code.WRONG_OUTCOME,
     NotEntitled: Code.NOT_ENTITLED,

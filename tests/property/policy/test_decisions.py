@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from copy import copy
 from dataclasses import replace
+from datetime import date
 from typing import Any, Literal
 
 from hypothesis import given, settings
@@ -12,8 +14,11 @@ from hypothesis import strategies as st
 from appliance.durations import format_duration, parse_duration
 from appliance.identity.identity import Identity
 from appliance.networks import intersect_networks, parse_networks
+from appliance.policy.circumstances import PLAIN, Away, Circumstances
 from appliance.policy.document import Customer, FiledGrant, Grant, Group, HostGroup, Policy, Who
 from appliance.policy.evaluate import Denial, Host, Profile, evaluate_user
+from appliance.policy.requirements import Requirements
+from appliance.policy.schedules import Schedule
 from appliance.requests import UserRequest
 from support.ssh_examples import public_key
 
@@ -25,6 +30,12 @@ LOGINS = ("root", "deploy", "postgres")
 PEOPLE = ("mtls:alice", "mtls:bob")
 SOURCES = (("10.0.0.0/8",), ("10.1.0.0/16", "192.0.2.0/24"), ("192.0.2.0/25",))
 PERMITS = ("pty", "port-forwarding")
+# 2025-11-24, a Monday, at 16:00 in UTC: half an hour before one shuts, in the middle of the other.
+SCHEDULES = {
+    name: Schedule(name=name, timezone="UTC", windows=(window,))  # type: ignore[arg-type]
+    for name, window in (("office", "mon-fri 08:00-16:30"), ("night", "mon 15:30-06:00"))
+}
+PORTAL = Identity(provider="mtls", subject="portal", kind="service", authenticated_ms=0)
 HOSTS = {
     name: Host(name=name, customer="acme", names=(name,), labels=(("role", name),), seq=1) for name in GROUPS
 }
@@ -43,6 +54,11 @@ grants = st.fixed_dictionaries(
         "source": st.none() | st.sampled_from([list(source) for source in SOURCES]),
         "force_command": st.none() | st.just("true"),
         "permit": some(PERMITS, least=0),
+        "when": st.none() | st.sampled_from(["office", "night"]),
+        "from": st.none() | st.sampled_from(["2025-11-24", "2025-11-25"]),
+        "until": st.none() | st.sampled_from(["2025-11-24", "2026-11-24"]),
+        "require": st.none() | st.sampled_from([{"reason": True}, {"mfa": True}, {"max_auth_age": "1h"}]),
+        "delegates": some(("mtls:portal",), least=0),
     }
 )
 
@@ -59,6 +75,7 @@ def policies(draw: st.DrawFn) -> Policy:
         customers={"acme": Customer(name="acme", user_ca="users", host_ca="hosts")},
         host_groups={name: HostGroup(name=name, customer="acme", match={"role": name}) for name in GROUPS},
         groups={"staff": Group(name="staff", members=draw(some(PEOPLE)))},
+        schedules=SCHEDULES,
         grants=tuple(build_grant(number, fields) for number, fields in enumerate(drawn)),
     )
 
@@ -72,6 +89,14 @@ requests = st.builds(
     ttl_s=st.none() | st.sampled_from([30, 600, 86_400]),
     source=st.none() | st.sampled_from(SOURCES),
     permit=st.none() | some(PERMITS, least=0),
+    reason=st.none() | st.just("ticket 7"),
+)
+circumstances = st.builds(
+    Circumstances,
+    leaves=st.sampled_from(
+        [(), (Away(starts_s=NOW_S + 600, ends_s=NOW_S + 900),), (Away(starts_s=NOW_S - 9, ends_s=NOW_S + 9),)]
+    ),
+    delegate=st.none() | st.just(PORTAL),
 )
 
 
@@ -86,10 +111,75 @@ def covers(policy: Policy, grant: Grant, identity: Identity) -> bool:
     )
 
 
-def decide(policy: Policy, request: UserRequest, subject: str = "alice") -> tuple[Profile, ...]:
-    identity = Identity(provider="mtls", subject=subject, kind="user", authenticated_ms=0)
-    outcome = evaluate_user(policy, HOSTS, identity, request, now_s=NOW_S, max_ttl_s=MAX_TTL_S)
+def decide(
+    policy: Policy, request: UserRequest, subject: str = "alice", around: Circumstances = PLAIN
+) -> tuple[Profile, ...]:
+    identity = Identity(
+        provider="mtls", subject=subject, kind="user", mfa=True, authenticated_ms=(NOW_S - 600) * 1000
+    )
+    outcome = evaluate_user(policy, HOSTS, identity, request, around, now_s=NOW_S, max_ttl_s=MAX_TTL_S)
     return () if isinstance(outcome, Denial) else outcome
+
+
+TIGHTER: tuple[dict[str, Any], ...] = (
+    {"ttl_s": 60},
+    {"when": "night"},
+    {"last": date(2025, 11, 24)},
+    {"first": date(2025, 11, 25)},
+    {"source": ("192.0.2.0/25",)},
+    {"permit": ()},
+    {"delegates": ()},
+    {"require": Requirements(reason=True)},
+    {"require": Requirements(mfa=True, reason=True, approvals=20)},
+    {"require": Requirements(key_types=("ssh-rsa",))},
+    {"require": Requirements(approvals=1, approvers=("staff",))},
+    {"on": ("web",)},
+    {"logins": ("root",)},
+)
+
+
+@given(policies(), requests, circumstances, st.integers(0, 4), st.sampled_from(TIGHTER))
+@settings(max_examples=300)
+def test_tighter_grant_gives_nobody_more(
+    policy: Policy, request: UserRequest, around: Circumstances, number: int, tighter: dict[str, Any]
+) -> None:
+    tight = [
+        replace(filed, grant=tighten(filed.grant, tighter)) if place == number else filed
+        for place, filed in enumerate(policy.grants)
+    ]
+    after = decide(replace(policy, grants=tuple(tight)), request, around=around)
+    assert allows_no_more(after, decide(policy, request, around=around))
+
+
+def tighten(grant: Grant, tighter: dict[str, Any]) -> Grant:
+    """Return a grant with a limit more; one that it has already stays, where the new one may be wider."""
+    name, value = next(iter(tighter.items()))
+    before = getattr(grant, name)
+    if name == "source" and before is not None:
+        value = intersect_networks(before, value)
+        return alter(grant, source=value) if value else grant
+    if name in {"on", "logins"} and value[0] not in before:
+        return grant
+    if name == "require" and before != Requirements():
+        return grant
+    if name in {"when", "first", "last"} and before is not None:
+        return grant
+    return alter(grant, **{name: value})
+
+
+def alter(grant: Grant, **changes: Any) -> Grant:
+    """Return a grant with other values in its fields, which are not checked again."""
+    other = copy(grant)
+    for name, value in changes.items():
+        object.__setattr__(other, name, value)
+    return other
+
+
+@given(policies(), requests, circumstances)
+def test_leave_and_asking_for_another_give_nobody_more(
+    policy: Policy, request: UserRequest, around: Circumstances
+) -> None:
+    assert allows_no_more(decide(policy, request, around=around), decide(policy, request))
 
 
 def is_within(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> bool:
@@ -156,7 +246,7 @@ def test_group_without_a_member_gives_nobody_more(policy: Policy, request: UserR
 def test_request_that_narrows_gets_no_more_than_one_that_does_not(
     policy: Policy, request: UserRequest
 ) -> None:
-    everything = decide(policy, UserRequest(public_key=KEY))
+    everything = decide(policy, UserRequest(public_key=KEY, reason=request.reason))
     for profile in decide(policy, request):
         assert is_within(profile.source, request.source)
         if request.ttl_s is not None:

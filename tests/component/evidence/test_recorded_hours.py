@@ -1,0 +1,163 @@
+"""Hours on record: what an intent says of its schedule, and what a replay makes of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.authority.administration import apply_policy
+from appliance.authority.commands import ApplyPolicy
+from appliance.authority.orders import OrderBody
+from appliance.errors import Refusal
+from appliance.evidence.findings import Code
+from appliance.evidence.verify import EvidenceReport, verify_evidence
+from appliance.policy.document import PolicyFile
+from appliance.policy.zones import TZDATA
+from appliance.requests import UserRequest
+from appliance.ssh.certificate import decode_tbs
+from appliance.ssh.options import VERIFY_REQUIRED
+from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.entry import Entry
+from audit.ledger import Ledger
+from audit.stores.sqlite import SqliteReader, SqliteStore
+from audit.verifier import SqliteSource, Verdict
+from support.authority import LEDGER_KEY, NOW_MS, ORIGIN, POLICY, VKEY, identity, order, running_authority
+from support.ssh_examples import public_key
+
+# A Monday, 17:00 in Berlin: half an hour before the schedule shuts.
+NOW_S = NOW_MS // 1000
+HOURS = """
+[[schedule]]
+name = "office"
+timezone = "Europe/Berlin"
+windows = ["mon-fri 08:00-17:30"]
+holidays = "DE"
+[[grant]]
+name = "office"
+who = { users = ["mtls:bob"] }
+on = ["web"]
+as = ["root"]
+when = "office"
+require = { key_types = ["sk-ssh-ed25519@openssh.com"], verify = true }
+"""
+Entries = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return, as JSON, what an authority wrote that applied a policy with a schedule and issued by it."""
+    path = tmp_path_factory.mktemp("hours") / "ledger.db"
+    files = [PolicyFile(name="policy.toml", text=POLICY + HOURS)]
+    command = ApplyPolicy.of(files)
+    with running_authority(path) as authority:
+        assert authority.state.applied is not None
+        signed: Any = order(command.to_command(), policy=authority.state.applied.seq)
+        bodies = [OrderBody(**each) for each in signed["orders"]]
+        applied = threading.Event()
+
+        def answer(outcome: Sequence[Entry] | Refusal) -> None:
+            assert not isinstance(outcome, Refusal), outcome
+            applied.set()
+
+        authority.writer.submit(apply_policy(command, files, bodies, answer, now_s=NOW_S))
+        assert applied.wait(10)
+        asked = UserRequest(public_key=public_key("sk-ed25519", 1))
+        authority.ask(identity("bob"), asked)
+        authority.ask(identity("bob"), UserRequest(public_key=public_key("ed25519", 1)))
+    reader = SqliteReader(path)
+    entries = [json.loads(raw) for raw in reader.entries(0, reader.size())]
+    reader.close()
+    return json.dumps([(entry["kind"], entry["data"]) for entry in entries])
+
+
+def find(entries: Entries, kind: str) -> dict[str, Any]:
+    return [data for each, data in entries if each == kind][-1]
+
+
+def judge(path: Path, entries: Entries) -> EvidenceReport:
+    ledger = Ledger.create(SqliteStore.create(path))
+    with ledger.batch(NOW_MS) as batch:
+        for kind, data in entries:
+            batch.append(kind, data)
+    note = sign_checkpoint(Checkpoint(ORIGIN, ledger.size, ledger.root), LEDGER_KEY)
+    with ledger.batch(NOW_MS) as batch:
+        batch.add_checkpoint(note, ledger.size)
+    ledger.close()
+    with SqliteSource(path) as source:
+        return verify_evidence(source, pinned_key=VKEY)
+
+
+def test_intent_says_which_hours_by_which_rules_and_its_certificate_ends_with_them(
+    tmp_path: Path, recorded: str
+) -> None:
+    entries: Entries = json.loads(recorded)
+    intent = find(entries, "certificate.intent")
+    closes_s = NOW_S + 1_800
+    assert intent["window"] == {"opens_s": closes_s - 34_200, "closes_s": closes_s}
+    assert (intent["tzdata"], intent["evaluator"]) == (TZDATA, 2)
+    content = decode_tbs(base64.b64decode(intent["tbs"]))
+    assert content.valid_before == closes_s
+    assert content.critical_options == ((VERIFY_REQUIRED, ""),)
+    (calendar,) = find(entries, "policy.applied")["holidays"]
+    assert calendar["calendar"] == "DE"
+    assert "2025-12-25" in calendar["dates"]
+    report = judge(tmp_path / "again.db", entries)
+    assert report.verdict is Verdict.VERIFIED, report.to_json()
+    assert (report.checked["replayed decisions"], report.checked["replayed refusals"]) == (1, 1)
+
+
+def codes(path: Path, entries: Entries) -> set[Code]:
+    return {finding.code for finding in judge(path, entries).findings}
+
+
+def test_recorded_holidays_decide_and_not_those_that_a_library_knows(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    dates = find(entries, "policy.applied")["holidays"][0]["dates"]
+    dates.append("2025-11-24")
+    dates.sort()
+    assert codes(tmp_path / "forged.db", entries) == {Code.NOT_ALLOWED}
+
+
+@pytest.mark.parametrize("member", ["window", "tzdata"])
+def test_hours_that_are_not_recorded_are_found(tmp_path: Path, recorded: str, member: str) -> None:
+    entries: Entries = json.loads(recorded)
+    del find(entries, "certificate.intent")[member]
+    assert codes(tmp_path / "forged.db", entries) == {Code.NOT_ALLOWED}
+
+
+def test_hours_that_are_recorded_wider_are_found(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    find(entries, "certificate.intent")["window"]["closes_s"] += 60
+    assert codes(tmp_path / "forged.db", entries) == {Code.NOT_ALLOWED}
+
+
+def test_other_time_zone_rules_that_lead_to_the_same_are_as_good(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    find(entries, "certificate.intent")["tzdata"] = "2019a"
+    assert judge(tmp_path / "older.db", entries).verdict is Verdict.VERIFIED
+
+
+def test_other_time_zone_rules_that_lead_elsewhere_are_inconclusive(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    intent = find(entries, "certificate.intent")
+    intent["tzdata"] = "2019a"
+    intent["window"]["opens_s"] -= 3_600
+    report = judge(tmp_path / "older.db", entries)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert {finding.code for finding in report.findings} == {Code.OTHER_TIME_ZONES}
+
+
+def test_certificate_outside_its_recorded_window_is_found_whatever_the_rules_were(
+    tmp_path: Path, recorded: str
+) -> None:
+    entries: Entries = json.loads(recorded)
+    intent = find(entries, "certificate.intent")
+    intent["tzdata"] = "2019a"
+    intent["window"]["closes_s"] -= 3_600
+    assert codes(tmp_path / "older.db", entries) == {Code.NOT_ALLOWED}
