@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from appliance.buckets import Rate
 from appliance.errors import ConfigError
+from appliance.identity.settings import IdentityTable
 
 FILE_NAME: Final = "chancery.toml"
 DEFAULT_DATA: Final = Path("/var/lib/chancery")
@@ -140,6 +141,7 @@ class Config(_Table):
     tls: TlsTable = TlsTable()
     limits: LimitsTable = LimitsTable()
     token: TokenTable
+    identity: IdentityTable = IdentityTable()
     users: UsersTable | None = None
 
     def path(self, configured: Path) -> Path:
