@@ -113,6 +113,9 @@ class LimitsTable(_Table):
     failures_per_minute: Annotated[
         int, Field(ge=1, le=1_000_000, description="requests of an address that show nothing valid")
     ] = 120
+    passwords_per_minute: Annotated[
+        int, Field(ge=1, le=1_000_000, description="tried from an address, in each web worker")
+    ] = 30
     exempt: Annotated[
         tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_networks), Field(max_length=256)
     ] = ("127.0.0.0/8", "::1/128")

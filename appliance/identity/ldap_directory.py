@@ -19,7 +19,7 @@ from ldap.ldapobject import SimpleLDAPObject
 from appliance.identity.errors import InvalidCredential, ProviderUnavailable
 from appliance.identity.identity import Identity, is_subject
 from appliance.identity.ldap_accounts import Account, check_open
-from appliance.identity.ldap_session import Entry, bound, search
+from appliance.identity.ldap_session import Entry, bound, knock, search
 from appliance.identity.settings import LdapTable
 
 MAX_GROUPS: Final = 500
@@ -61,6 +61,7 @@ class LdapDirectory:
         """
         if not is_subject(name) or not 0 < len(password) <= _MAX_PASSWORD or "\0" in password:
             raise InvalidCredential("no name, or no password, that could be one")
+        knock(self.settings, self._ca)
         account = self._apart(lambda: self._find(name, password))
         self._keep(account)
         return self._identity(account)
@@ -78,6 +79,7 @@ class LdapDirectory:
             until_ms, kept = self._kept.get(subject, (0, None))
         if kept is not None and self._now_ms() < until_ms:
             return self._identity(kept)
+        knock(self.settings, self._ca)
         account = self._apart(lambda: self._find(subject, None))
         if account.name != subject:
             raise InvalidCredential(f"{subject!r} is written {account.name!r} in the directory")
@@ -90,6 +92,7 @@ class LdapDirectory:
         Raises:
             ProviderUnavailable: it does not.
         """
+        knock(self.settings, self._ca)
         with self._service() as connection:
             search(connection, self.settings.base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
 

@@ -5,10 +5,13 @@ RFC 4511, RFC 4513; pages by RFC 2696. Nothing is sent before TLS stands and the
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import ldap
 from ldap.controls import SimplePagedResultsControl
@@ -31,6 +34,16 @@ _REFUSED: Final = (
 )
 
 
+_KEEP_ALIVE: Final = {
+    ldap.OPT_X_KEEPALIVE_IDLE: 10,
+    ldap.OPT_X_KEEPALIVE_INTERVAL: 5,
+    ldap.OPT_X_KEEPALIVE_PROBES: 3,
+}
+# An extended request with the OID of StartTLS (RFC 4511 §4.14), as message 1.
+_START_TLS: Final = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + b"1.3.6.1.4.1.1466.20037"
+_PORTS: Final = {"ldaps": 636, "ldap": 389}
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An entry of a directory."""
@@ -45,6 +58,28 @@ class Entry:
             return values[0].decode() if len(values) == 1 else None
         except UnicodeDecodeError:
             return None
+
+
+def knock(settings: LdapTable, ca: str | None) -> None:
+    """See whether the directory answers, and is who it should be; every wait in here has a deadline.
+
+    Libldap's handshake has none, so nothing is handed to it that did not come through one a moment ago.
+
+    Raises:
+        ProviderUnavailable: it does not, or is not.
+    """
+    url = urlsplit(settings.url)
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        address = (url.hostname, url.port or _PORTS[url.scheme])
+        with socket.create_connection(address, timeout=settings.timeout_s) as connection:
+            if url.scheme == "ldap":
+                connection.sendall(_START_TLS)
+                connection.recv(1_024)  # what it says is read in earnest by libldap
+            with context.wrap_socket(connection, server_hostname=url.hostname):
+                pass
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ProviderUnavailable(f"{settings.url}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
@@ -102,7 +137,11 @@ def describe(error: ldap.LDAPError) -> str:
 
 def _secure(connection: SimpleLDAPObject, settings: LdapTable, ca: str | None) -> None:
     connection.protocol_version = ldap.VERSION3
-    connection.network_timeout = connection.timeout = settings.timeout_s
+    connection.timeout = settings.timeout_s
+    # No network timeout: with one, libldap on GnuTLS spins through a handshake that is not answered, for ever.
+    # Without, it waits; knock() has seen the server answer a moment before, and a host that is gone is noticed.
+    for option, value in _KEEP_ALIVE.items():
+        connection.set_option(option, value)
     connection.set_option(ldap.OPT_REFERRALS, 0)
     connection.set_option(ldap.OPT_RESTART, ldap.OPT_ON)
     connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
