@@ -138,8 +138,8 @@ def describe(error: ldap.LDAPError) -> str:
 def _secure(connection: SimpleLDAPObject, settings: LdapTable, ca: str | None) -> None:
     connection.protocol_version = ldap.VERSION3
     connection.timeout = settings.timeout_s
-    # No network timeout: with one, libldap on GnuTLS spins through a handshake that is not answered, for ever.
-    # Without, it waits; knock() has seen the server answer a moment before, and a host that is gone is noticed.
+    # No network timeout: with one, libldap on GnuTLS spins through a handshake that nobody answers, for ever.
+    # Without, it waits; knock() has seen the server answer a moment before, and a host that goes is noticed.
     for option, value in _KEEP_ALIVE.items():
         connection.set_option(option, value)
     connection.set_option(ldap.OPT_REFERRALS, 0)

@@ -1,4 +1,4 @@
-"""People of a real slapd: passwords, nested groups, accounts that are closed, TLS, and a directory that is down."""
+"""People of a real slapd: passwords, nested groups, closed accounts, TLS, and a directory that is down."""
 
 from __future__ import annotations
 
