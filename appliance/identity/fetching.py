@@ -82,8 +82,8 @@ def _exchange(url: str, context: ssl.SSLContext, body: bytes | None) -> Answer:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
     try:
         connection.request("GET" if body is None else "POST", target or "/", body=body, headers=headers)
-        response = connection.getresponse()
-        text = _read(response, url)
+        with connection.getresponse() as response:
+            text = _read(response, url)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ProviderUnavailable(f"{url}: {type(error).__name__}: {error}") from error
     finally:
@@ -101,6 +101,8 @@ def _read(response: http.client.HTTPResponse, url: str) -> bytes:
             raise ProviderUnavailable(f"{url}: the answer is longer than {MAX_BYTES} bytes")
         if time.monotonic() > end:
             raise ProviderUnavailable(f"{url}: the answer took more than {DEADLINE_S:.0f} s")
+    if response.length:
+        raise ProviderUnavailable(f"{url}: the answer breaks off, {response.length} bytes before its end")
     return b"".join(parts)
 
 

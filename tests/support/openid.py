@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import http.client
 import json
@@ -14,17 +16,19 @@ from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from joserfc.jwk import ECKey, RSAKey
 
 from appliance.clock import now_s
+from appliance.identity.fetching import make_context, post_form
 from appliance.setup.tls import make_server_certificate
 from support.service import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 INSTALLED: Final = ROOT / ".venv" / "provider"
 CLIENT: Final = "chancery-cli"
+REDIRECT: Final = "http://127.0.0.1:1/callback"
 _MAX_HOPS: Final = 20
 
 
@@ -101,6 +105,16 @@ class Browser:
         self._context = ssl.create_default_context(cafile=str(ca))
         self._cookies: dict[str, str] = {}
 
+    def follow(self, url: str, end: str) -> str:
+        """Follow redirects to an address below ``end``, at which nobody need listen; return it."""
+        for _ in range(_MAX_HOPS):
+            if url.startswith(end):
+                return url
+            status, location, text = self._ask(url, None)
+            assert status in {302, 303}, (url, status, text)
+            url = urljoin(url, location)
+        raise AssertionError(f"too many redirects, the last to {url}")
+
     def open(self, url: str, form: Mapping[str, str] | None = None) -> tuple[str, str]:
         """Open a page; return its final URL and its text."""
         for _ in range(_MAX_HOPS):
@@ -139,3 +153,31 @@ class Browser:
             self._cookies |= {name: morsel.value for name, morsel in cookie.items()}
         connection.close()
         return response.status, response.headers.get("Location", ""), text
+
+
+def fetch_token(provider: OpenIdProvider, subject: str = "ada") -> str:
+    """Log in as a person does, with a browser, and return the ID token."""
+    verifier = "v" * 43
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    asked = {
+        "client_id": CLIENT,
+        "response_type": "code",
+        "scope": "openid",
+        "redirect_uri": REDIRECT,
+        "state": "s",
+        "login_hint": subject,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    arrived = Browser(provider.ca).follow(f"{provider.issuer}/auth?{urlencode(asked)}", REDIRECT)
+    (code,) = parse_qs(urlsplit(arrived).query)["code"]
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": CLIENT,
+        "redirect_uri": REDIRECT,
+        "code": code,
+        "code_verifier": verifier,
+    }
+    answer = post_form(f"{provider.issuer}/token", form, make_context(provider.ca))
+    token: str = answer.members["id_token"]
+    return token
