@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from appliance.buckets import Rate
 from appliance.errors import ConfigError
+from appliance.identity.settings import IdentityTable
 
 FILE_NAME: Final = "chancery.toml"
 DEFAULT_DATA: Final = Path("/var/lib/chancery")
@@ -112,6 +113,9 @@ class LimitsTable(_Table):
     failures_per_minute: Annotated[
         int, Field(ge=1, le=1_000_000, description="requests of an address that show nothing valid")
     ] = 120
+    passwords_per_minute: Annotated[
+        int, Field(ge=1, le=1_000_000, description="tried from an address, in each web worker")
+    ] = 30
     exempt: Annotated[
         tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_networks), Field(max_length=256)
     ] = ("127.0.0.0/8", "::1/128")
@@ -140,6 +144,7 @@ class Config(_Table):
     tls: TlsTable = TlsTable()
     limits: LimitsTable = LimitsTable()
     token: TokenTable
+    identity: IdentityTable = IdentityTable()
     users: UsersTable | None = None
 
     def path(self, configured: Path) -> Path:

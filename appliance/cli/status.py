@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ from appliance.cli.console import (
 from appliance.clock import format_rfc3339_ms
 from appliance.config import Config
 from appliance.errors import Refusal
+from appliance.identity.settings import IdentityTable
 from appliance.supervisor import is_running
 
 
@@ -60,7 +62,25 @@ def _find(shell: Shell, config: Config) -> dict[str, Any]:
     # The status has said already, and better, that the token does not work.
     known = "token:" if found["token"]["problem"] else None
     probed = [problem for problem in probe["problems"] if known is None or not problem.startswith(known)]
-    return {"running": True, **found, "probe": probe, "problems": [*found["problems"], *probed]}
+    # One that is down stops nothing but logins by it: it is no problem of issuing.
+    return {
+        "running": True,
+        **found,
+        "probe": probe,
+        "identity": _ask_providers(config),
+        "problems": [*found["problems"], *probed],
+    }
+
+
+def _ask_providers(config: Config) -> list[dict[str, str]]:
+    if config.identity == IdentityTable():
+        return []
+    from appliance.identity.providers import check_providers  # noqa: PLC0415 - seldom needed, and slow to import
+
+    return [
+        {"name": name, "what": what, "state": trouble or "ok"}
+        for name, what, trouble in check_providers(config, time.monotonic)
+    ]
 
 
 def _down(problem: str, *, running: bool) -> dict[str, Any]:
@@ -86,6 +106,10 @@ def _show(found: dict[str, Any]) -> None:
                 for ca in found["cas"]
             ),
         }
+        if providers := found["identity"]:
+            fields["identity"] = "\n".join(
+                f"{each['name']} ({each['what']}) {each['state']}" for each in providers
+            )
         if last := token["last_trouble"]:
             fields["trouble"] = f"{last['ago_s']:.0f} s ago, a new {last['rung']} was tried: {last['cause']}"
     if found["problems"]:

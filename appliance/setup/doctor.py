@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -143,6 +144,20 @@ def _check_tls(config: Config) -> Iterator[Finding]:
         yield Finding(check="tls", verdict="ok", detail=f"{path} lasts {left.days} days{own}")
 
 
+def _check_identity(config: Config) -> Iterator[Finding]:
+    """Check that passwords of the service are nobody else's, and ask each identity provider."""
+    # Only for who has providers: what they need is of no use to the rest, and takes its time to be imported.
+    from appliance.identity.providers import check_providers  # noqa: PLC0415
+
+    for directory in config.identity.ldap:
+        kind, _, where = directory.password.partition(":")
+        if kind == "file":
+            yield _check_private(config.data / where)
+    for name, what, trouble in check_providers(config, time.monotonic):
+        verdict: Verdict = "problem" if trouble else "ok"
+        yield Finding(check="identity", verdict=verdict, detail=f"{name}: {trouble or f'{what} answers'}")
+
+
 def _check_clock(_config: Config) -> Iterator[Finding]:
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     if state == _TIME_ERROR:
@@ -181,6 +196,7 @@ _CHECKS: Final[tuple[Callable[[Config], Iterator[Finding]], ...]] = (
     _check_users,
     _check_token,
     _check_tls,
+    _check_identity,
     _check_clock,
     _check_disk,
     _check_tools,

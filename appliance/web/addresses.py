@@ -31,6 +31,9 @@ class Addresses:
         self._failures = Limiter(
             Rate(per_s=limits.failures_per_minute / _MINUTE_S, burst=limits.failures_per_minute)
         )
+        self._passwords = Limiter(
+            Rate(per_s=limits.passwords_per_minute / _MINUTE_S, burst=limits.passwords_per_minute)
+        )
 
     def enter(self, address: str, now_s: float) -> bool:
         """Count a connection; say whether its address may have it, so many open and so many a second."""
@@ -53,6 +56,11 @@ class Addresses:
         """Count a request that failed; return 0, or the seconds to wait if they are too many."""
         key = self._key(address)
         return 0.0 if key is None else self._failures.take(key, now_s)
+
+    def try_password(self, address: str, now_s: float) -> float:
+        """Count a password that is tried; return 0, or the seconds to wait if they are too many."""
+        key = self._key(address)
+        return 0.0 if key is None else self._passwords.take(key, now_s)
 
     def _key(self, address: str) -> str | None:
         """Return what an address is counted under; None if it is exempt."""

@@ -1,20 +1,25 @@
 """Step 1 of the issuance cycle: a credential in, an identity out.
 
-One credential at a time: an API credential in ``Authorization: Bearer``, or a TLS client certificate. Whoever
-shows one that is not valid is told that and nothing more; whoever shows none is nobody.
+One credential at a time: an API credential, an identity provider's token or a session in ``Authorization:
+Bearer``, or a TLS client certificate. Whoever shows one that is not valid is told that and nothing more;
+whoever shows none is nobody.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from appliance.errors import Refusal
 from appliance.identity.api import identity_of, parse_credential
+from appliance.identity.errors import InvalidCredential, ProviderUnavailable
 from appliance.identity.identity import Identity, is_subject
+from appliance.identity.providers import Providers
 from appliance.index.queries import Index
 from appliance.index.records import CredentialRecord
+from appliance.web.logins import unavailable
 from appliance.web.request import StrictRequest
 
 log = logging.getLogger(__name__)
@@ -31,8 +36,9 @@ PeerCertificate = Mapping[str, Any]
 class Authenticator:
     """Turns the credential of a request into an identity."""
 
-    def __init__(self, index: Index, *, now_ms: Callable[[], int]) -> None:
+    def __init__(self, index: Index, providers: Providers, *, now_ms: Callable[[], int]) -> None:
         self._index = index
+        self._providers = providers
         self._now_ms = now_ms
         self._believed: dict[str, tuple[int, CredentialRecord]] = {}
 
@@ -43,7 +49,7 @@ class Authenticator:
         for it is then the authority's to say, who knows.
 
         Raises:
-            Refusal: ``unauthenticated``.
+            Refusal: ``unauthenticated``; ``identity-unavailable`` if a provider would have to be asked.
         """
         header = request.field("AUTHORIZATION")
         certificate = _peer_certificate(request)
@@ -56,9 +62,11 @@ class Authenticator:
 
     def _by_credential(self, header: str, address: str | None, *, repeats: bool) -> Identity:
         scheme, _, text = header.partition(" ")
-        shown = parse_credential(text.strip()) if scheme.lower() == _SCHEME else None
-        if shown is None:
+        if scheme.lower() != _SCHEME:
             raise _refused()
+        shown = parse_credential(text.strip())
+        if shown is None:
+            return self._by_provider(text.strip(), address)
         now_ms = self._now_ms()
         known = self._look_up(shown.id, now_ms)
         if (
@@ -69,6 +77,16 @@ class Authenticator:
             log.info("refused: credential %s is unknown, wrong, expired, used up or revoked", shown.id)
             raise _refused()
         return identity_of(known.id, known.subject, known.kind, now_ms=now_ms, source_address=address)
+
+    def _by_provider(self, text: str, address: str | None) -> Identity:
+        """Have the identity providers say whose token, or whose session, it is."""
+        try:
+            return replace(self._providers.identify(text), source_address=address)
+        except InvalidCredential as error:
+            log.info("refused: %s", error)
+            raise _refused() from error
+        except ProviderUnavailable as error:
+            raise unavailable(error) from error
 
     def _look_up(self, credential_id: str, now_ms: int) -> CredentialRecord | None:
         """Return what is on record of a credential; of one that is not, the index is asked each time."""

@@ -23,8 +23,9 @@ INFO: Final = Info(
     version="1",
     description="An SSH certificate authority that does not sign off the record.",
 )
+_BEARER: Final = "an API credential, a token of an identity provider, or a session (/v1/sessions)"
 SECURITY: Final[dict[str, Any]] = {
-    "credential": {"type": "http", "scheme": "bearer", "description": "an API credential, chancery1.…"},
+    "credential": {"type": "http", "scheme": "bearer", "description": _BEARER},
     "certificate": {"type": "mutualTLS", "description": "a client certificate"},
 }
 KEPT: Final[dict[str, Any]] = {"description": "You have it already, by the ETag in If-None-Match."}
@@ -34,7 +35,7 @@ _PLACEHOLDER: Final = re.compile(r"<(?:\w+:)?(\w+)>")  # /v1/cas/<ca> is /v1/cas
 
 # Also a request line or a header can be too large.
 _ANY_ROUTE: Final = ("malformed-request", "too-large", "internal", "ledger-unavailable")
-_NOT_ANONYMOUS: Final = ("unauthenticated", "rate-limited", "overloaded")
+_NOT_ANONYMOUS: Final = ("unauthenticated", "rate-limited", "overloaded", "identity-unavailable")
 _WITH_BODY: Final = ("unsupported-media-type",)
 
 _PREFERRED: Final = "Preference-Applied"

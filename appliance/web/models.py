@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from appliance.authority.commands import AddHost, CommandBody, CreateCredential, RemoveHost
 from appliance.authority.orders import MAX_ORDERS, OrderBody
@@ -192,6 +192,14 @@ class ReasonBody(_Model):
     """Why."""
 
     reason: Annotated[str, Field(min_length=1, max_length=500, examples=["laptop lost"])]
+
+
+class SessionBody(_Model):
+    """A name and a password, for a directory."""
+
+    provider: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$", examples=["ldap"])]
+    username: Annotated[str, Field(min_length=1, max_length=255)]
+    password: Annotated[SecretStr, Field(min_length=1, max_length=1_024)]
 
 
 class ConsistencyQuery(Sized):

@@ -17,6 +17,7 @@ import gunicorn.app.base
 
 from appliance.config import Config, LimitsTable
 from appliance.confinement import allow_open_files
+from appliance.identity.sessions import KEY_BYTES
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -38,6 +39,8 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
     def __init__(self, config: Config, health: socket.socket) -> None:
         self._config = config
         self._health = health
+        # Made anew with each start, and nowhere but in the memory of this process and of its workers.
+        self._session_key = os.urandom(KEY_BYTES)
         super().__init__()
 
     def load_config(self) -> None:
@@ -84,7 +87,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
         """Build the application in the worker, after gevent has replaced what blocks."""
         from appliance.web.build import build_app  # noqa: PLC0415
 
-        return build_app(self._config)
+        return build_app(self._config, self._session_key)
 
     def _serve_health(self, _worker: object) -> None:
         import gevent  # noqa: PLC0415 - in the worker only: the master must not have a hub to fork

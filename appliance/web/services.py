@@ -14,6 +14,7 @@ from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
 from appliance.policy.roles import ACT_ROLES, may_act
+from appliance.web.logins import Logins
 from appliance.web.request import current_request
 from audit.tiles import TileReader
 
@@ -29,6 +30,7 @@ class Services:
     authority: AuthorityClient
     index: Index
     tiles: TileReader
+    logins: Logins
     now_ms: Callable[[], int]
 
     def ask(self, op: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, **args: Any) -> Any:

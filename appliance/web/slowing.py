@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
+from appliance.identity.providers import Providers
 from appliance.index.queries import Index
 from appliance.web.addresses import Addresses
 from appliance.web.authentication import Authenticator
@@ -21,9 +22,15 @@ class SlowingAuthenticator(Authenticator):
     """Counts what fails by source address; ``clock_s`` is monotonic."""
 
     def __init__(
-        self, index: Index, addresses: Addresses, *, now_ms: Callable[[], int], clock_s: Callable[[], float]
+        self,
+        index: Index,
+        addresses: Addresses,
+        providers: Providers,
+        *,
+        now_ms: Callable[[], int],
+        clock_s: Callable[[], float],
     ) -> None:
-        super().__init__(index, now_ms=now_ms)
+        super().__init__(index, providers, now_ms=now_ms)
         self._addresses = addresses
         self._clock_s = clock_s
 

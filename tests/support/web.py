@@ -9,11 +9,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from appliance.authority.client import AuthorityClient
+from appliance.config import LimitsTable
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
+from appliance.identity.providers import Providers
+from appliance.identity.sessions import KEY_BYTES, Sealer
+from appliance.identity.settings import IdentityTable
 from appliance.index.queries import Index
+from appliance.web.addresses import Addresses
 from appliance.web.app import create_app
 from appliance.web.authentication import Authenticator
+from appliance.web.logins import Logins
 from appliance.web.metrics import Metrics
 from appliance.web.request import StrictRequest
 from appliance.web.services import Services
@@ -43,17 +49,28 @@ class Named(Authenticator):
     """Believes who says in a header that he is alice."""
 
     def __init__(self) -> None:
-        super().__init__(Index(NOWHERE), now_ms=lambda: NOW_MS)
+        super().__init__(Index(NOWHERE), make_providers(), now_ms=lambda: NOW_MS)
 
     def identify(self, request: StrictRequest, *, repeats: bool = False) -> Identity | None:
         return identity() if request.field("FROM") == ALICE else None
+
+
+def make_providers() -> Providers:
+    """Return what identifies nobody: no provider is configured."""
+    return Providers(
+        IdentityTable(), oidc=(), directories={}, sealer=Sealer(bytes(KEY_BYTES)), now_ms=lambda: NOW_MS
+    )
 
 
 def make_app(outcome: object = None) -> tuple[Flask, Scripted]:
     """Return an application and the authority behind it."""
     authority = Scripted(Refusal("internal", "not scripted") if outcome is None else outcome)
     services = Services(
-        authority=authority, index=Index(NOWHERE), tiles=TileReader(NOWHERE), now_ms=lambda: NOW_MS
+        authority=authority,
+        index=Index(NOWHERE),
+        tiles=TileReader(NOWHERE),
+        logins=Logins(make_providers(), Addresses(LimitsTable()), clock_s=lambda: 0.0),
+        now_ms=lambda: NOW_MS,
     )
     return create_app(services, Named(), Metrics()), authority
 

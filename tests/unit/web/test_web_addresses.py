@@ -12,7 +12,7 @@ from appliance.web.addresses import Addresses
 from appliance.web.request import StrictRequest
 from appliance.web.slowing import SlowingAuthenticator
 from support.authority import NOW_MS
-from support.web import NOWHERE
+from support.web import NOWHERE, make_providers
 
 NOW_S = 1_000.0
 
@@ -86,7 +86,7 @@ def identify(authenticator: SlowingAuthenticator, address: str, credential: str 
 def test_requests_that_show_nothing_valid_are_cut_off_by_address() -> None:
     limits = LimitsTable(failures_per_minute=3)
     authenticator = SlowingAuthenticator(
-        Index(NOWHERE), Addresses(limits), now_ms=lambda: NOW_MS, clock_s=lambda: NOW_S
+        Index(NOWHERE), Addresses(limits), make_providers(), now_ms=lambda: NOW_MS, clock_s=lambda: NOW_S
     )
     told = [identify(authenticator, "192.0.2.1", "x") for _ in range(5)]
     assert told == ["unauthenticated"] * 3 + ["rate-limited"] * 2

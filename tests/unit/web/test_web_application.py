@@ -33,6 +33,8 @@ ANONYMOUS = {
     ("get", "/v1/cas"),
     ("get", "/v1/cas/{ca}/public-key"),
     ("get", "/v1/ledger/checkpoint"),
+    ("get", "/v1/providers"),
+    ("post", "/v1/sessions"),
 }
 
 

@@ -18,7 +18,7 @@ from appliance.index.records import CredentialRecord
 from appliance.web.authentication import Authenticator
 from appliance.web.request import StrictRequest
 from support.authority import NOW_MS
-from support.web import NOWHERE
+from support.web import NOWHERE, make_providers
 
 SECRET = "s" * 43
 ID = "0123456789abcdef"
@@ -51,7 +51,9 @@ def authenticator(**changes: Any) -> Authenticator:
         "revoked_ms": None,
         "revoked_reason": None,
     }
-    return Authenticator(OneCredential(CredentialRecord(**(fields | changes))), now_ms=lambda: NOW_MS)
+    return Authenticator(
+        OneCredential(CredentialRecord(**(fields | changes))), make_providers(), now_ms=lambda: NOW_MS
+    )
 
 
 def identify(

@@ -1,0 +1,196 @@
+"""People of an LDAP directory or of Active Directory: by their password, or looked up by their name.
+
+Groups are read by the service's own account, nested ones too: of Active Directory with one search by its
+matching rule for chains, elsewhere by walking ``memberOf``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sized
+from contextlib import ExitStack, contextmanager
+from typing import Final, TypeVar
+
+import ldap
+from ldap.filter import escape_filter_chars
+from ldap.ldapobject import SimpleLDAPObject
+
+from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.identity import Identity, is_subject
+from appliance.identity.ldap_accounts import Account, check_open
+from appliance.identity.ldap_session import Entry, bound, knock, search
+from appliance.identity.settings import LdapTable
+
+MAX_GROUPS: Final = 500
+_IN_CHAIN: Final = "1.2.840.113556.1.4.1941"  # LDAP_MATCHING_RULE_IN_CHAIN, [MS-ADTS] §3.1.1.3.4.4.3
+_ATTRIBUTES: Final = ["memberOf", "userAccountControl", "accountExpires", "pwdAccountLockedTime"]
+_MAX_KEPT: Final = 4_096
+_MAX_PASSWORD: Final = 1_024
+
+_Groups = TypeVar("_Groups", bound=Sized)
+
+
+class LdapDirectory:
+    """One directory. Thread-safe; a conversation is one thread's, and ends with what it was for."""
+
+    def __init__(
+        self,
+        settings: LdapTable,
+        *,
+        password: Callable[[], str],
+        ca: str | None,
+        now_ms: Callable[[], int],
+        apart: Callable[[Callable[[], Account]], Account],
+    ) -> None:
+        """Prepare; ``password`` is the service account's, ``apart`` runs what blocks."""
+        self.settings = settings
+        self._password = password
+        self._ca = ca
+        self._now_ms = now_ms
+        self._apart = apart
+        self._kept: OrderedDict[str, tuple[int, Account]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def authenticate(self, name: str, password: str) -> Identity:
+        """Return whom a name and a password identify.
+
+        Raises:
+            InvalidCredential: nobody, or an account that is disabled, expired or locked.
+            ProviderUnavailable: the directory cannot be asked.
+        """
+        if not is_subject(name) or not 0 < len(password) <= _MAX_PASSWORD or "\0" in password:
+            raise InvalidCredential("no name, or no password, that could be one")
+        knock(self.settings, self._ca)
+        account = self._apart(lambda: self._find(name, password))
+        self._keep(account)
+        return self._identity(account)
+
+    def look_up(self, subject: str) -> Identity:
+        """Return the person called ``subject``, as the directory has him now or had him moments ago.
+
+        Raises:
+            InvalidCredential: there is none, or the account is disabled, expired or locked.
+            ProviderUnavailable: the directory cannot be asked.
+        """
+        if not is_subject(subject):
+            raise InvalidCredential("no name that could be one")
+        with self._lock:
+            until_ms, kept = self._kept.get(subject, (0, None))
+        if kept is not None and self._now_ms() < until_ms:
+            return self._identity(kept)
+        knock(self.settings, self._ca)
+        account = self._apart(lambda: self._find(subject, None))
+        if account.name != subject:
+            raise InvalidCredential(f"{subject!r} is written {account.name!r} in the directory")
+        self._keep(account)
+        return self._identity(account)
+
+    def check(self) -> None:
+        """Check that the directory answers to the service's own account.
+
+        Raises:
+            ProviderUnavailable: it does not.
+        """
+        knock(self.settings, self._ca)
+        with self._service() as connection:
+            search(connection, self.settings.base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
+
+    def _find(self, name: str, password: str | None) -> Account:
+        """Find an account, show it its password if there is one, and collect its groups."""
+        with self._service() as connection:
+            entry = self._find_entry(connection, name)
+            check_open(entry.attributes, self._now_ms() // 1000)
+            subject = entry.text(self.settings.login_attribute)
+            if subject is None or not is_subject(subject):
+                raise InvalidCredential(f"{entry.dn} has no single {self.settings.login_attribute}")
+            if password is not None:
+                with bound(self.settings, self._ca, entry.dn, password):
+                    pass
+            return Account(dn=entry.dn, name=subject, groups=self._groups(connection, entry))
+
+    @contextmanager
+    def _service(self) -> Iterator[SimpleLDAPObject]:
+        """Talk to the directory as the service itself."""
+        with ExitStack() as stack:
+            try:
+                as_service = bound(self.settings, self._ca, self.settings.bind_dn, self._password())
+                connection = stack.enter_context(as_service)
+            except InvalidCredential as error:
+                raise ProviderUnavailable(f"{self.settings.url}: {self.settings.bind_dn}: {error}") from error
+            yield connection
+
+    def _find_entry(self, connection: SimpleLDAPObject, name: str) -> Entry:
+        attribute = self.settings.login_attribute
+        filter_ = f"(&{self.settings.filter}({attribute}={escape_filter_chars(name)}))"
+        wanted = [attribute, *_ATTRIBUTES]
+        found = search(connection, self.settings.base, ldap.SCOPE_SUBTREE, filter_, wanted)
+        if len(found) != 1:
+            raise InvalidCredential(f"{len(found)} accounts are called {name!r}")
+        return found[0]
+
+    def _groups(self, connection: SimpleLDAPObject, entry: Entry) -> frozenset[str]:
+        chained = self.settings.type == "active-directory"
+        groups = self._search_chain(connection, entry.dn) if chained else self._walk(connection, entry)
+        names = {group.text(self.settings.group_name) for group in groups}
+        return frozenset(name for name in names if name is not None and is_subject(name))
+
+    def _search_chain(self, connection: SimpleLDAPObject, dn: str) -> list[Entry]:
+        """Have Active Directory find the groups that an account is in, through others or at once."""
+        base = self.settings.group_base or self.settings.base
+        filter_ = f"(&(objectClass=group)(member:{_IN_CHAIN}:={escape_filter_chars(dn)}))"
+        found = search(connection, base, ldap.SCOPE_SUBTREE, filter_, [self.settings.group_name])
+        return _bounded(found, dn)
+
+    def _walk(self, connection: SimpleLDAPObject, entry: Entry) -> list[Entry]:
+        """Follow ``memberOf`` from an account to its groups, and on to theirs; each is visited once."""
+        below = (self.settings.group_base or "").lower()
+        found: dict[str, Entry] = {}
+        waiting = _member_of(entry)
+        while waiting:
+            dn = waiting.pop()
+            if dn.lower() in found or not dn.lower().endswith(below):
+                continue
+            try:
+                (group,) = search(
+                    connection,
+                    dn,
+                    ldap.SCOPE_BASE,
+                    "(objectClass=*)",
+                    [self.settings.group_name, "memberOf"],
+                )
+            except (ldap.NO_SUCH_OBJECT, ValueError):  # it is gone, or not for the service to see
+                group = Entry(dn, {})
+            found[dn.lower()] = group
+            waiting += _member_of(group)
+            _bounded(found, entry.dn)
+        return list(found.values())
+
+    def _keep(self, account: Account) -> None:
+        with self._lock:
+            until_ms = self._now_ms() + self.settings.cache_s * 1000
+            self._kept[account.name] = (until_ms, account)
+            self._kept.move_to_end(account.name)
+            if len(self._kept) > _MAX_KEPT:
+                self._kept.popitem(last=False)
+
+    def _identity(self, account: Account) -> Identity:
+        name = self.settings.name
+        return Identity(
+            provider=name,
+            subject=account.name,
+            kind="user",
+            groups=frozenset(f"{name}:{group}" for group in account.groups),
+            authenticated_ms=self._now_ms(),
+        )
+
+
+def _member_of(entry: Entry) -> list[str]:
+    values = next((each for key, each in entry.attributes.items() if key.lower() == "memberof"), ())
+    return [value.decode(errors="replace") for value in values]
+
+
+def _bounded(groups: _Groups, dn: str) -> _Groups:
+    if len(groups) > MAX_GROUPS:
+        raise InvalidCredential(f"{dn} is in more than {MAX_GROUPS} groups: narrow group_base")
+    return groups

@@ -1,0 +1,178 @@
+"""The service with a real OpenID provider and a real slapd: tokens, sessions, and providers that are down."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from support.directory import PASSWORD, Directory, person, running_directory
+from support.openid import CLIENT, OpenIdProvider, fetch_token, running_provider
+from support.service import HOST, POLICY, Service, make_service
+
+GRANTS = """
+[[group]]
+name = "dbas"
+members = ["oidc:ada"]
+[[grant]]
+name = "by-token"
+who = {{ groups = ["oidc:dba"] }}
+on = ["db"]
+as = ["postgres"]
+ttl = "1h"
+require = {{ mfa = true }}
+[[grant]]
+name = "by-password"
+who = {{ groups = ["ldap:dba", "ldap:staff"] }}
+on = ["web"]
+as = ["deploy"]
+ttl = "1h"
+"""
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJacmuRzWoMr/iyiJkPXJamPrJgj0yYK1zXyHneiTbzR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A service and its identity providers."""
+
+    service: Service
+    provider: OpenIdProvider
+    directory: Directory
+
+    def log_in(self, name: str, password: str = PASSWORD) -> Any:
+        body = {"provider": "ldap", "username": name, "password": password}
+        return self.service.http("POST", "/v1/sessions", body)
+
+    def session(self, name: str) -> str:
+        reply = self.log_in(name)
+        assert reply.status == 201, reply.body
+        credential: str = reply.json["credential"]
+        return credential
+
+    def whoami(self, credential: str) -> Any:
+        return self.service.http("GET", "/v1/whoami", credential=credential)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    scratch = tmp_path_factory.mktemp("providers")
+    slapd = scratch / "slapd"
+    slapd.mkdir()
+    with running_provider(scratch) as provider, running_directory(slapd) as directory:
+        service = make_service(scratch, POLICY + GRANTS)
+        config = service.data / "chancery.toml"
+        config.write_text(config.read_text() + provider.settings(groups="groups") + directory.settings())
+        with service.running(CHANCERY_SERVICE_WORKERS="2"):
+            service.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
+            yield Site(service=service, provider=provider, directory=directory)
+
+
+def intent_of(site: Site, serial: str) -> Any:
+    return json.loads(site.service.entry(int(serial) & (2**48 - 1)))["data"]
+
+
+def test_token_of_a_real_provider_obtains_what_its_groups_and_factors_allow(site: Site) -> None:
+    token = fetch_token(site.provider)
+    assert site.whoami(token).json["identity"] == "oidc:ada"
+    reply = site.service.http("POST", "/v1/certificates/user", {"public_key": PUBLIC_KEY}, credential=token)
+    assert reply.status == 201, reply.body
+    (issued,) = reply.json["certificates"]
+    assert issued["principals"] == ["postgres@db"]
+    identity = intent_of(site, issued["serial"])["identity"]
+    assert identity["groups"] == ["oidc:dba"]
+    assert identity["claims"] == [
+        {"name": "amr", "value": "mfa"},
+        {"name": "iss", "value": site.provider.issuer},
+    ]
+    assert identity["mfa"] is True
+    assert identity["source_address"] == "127.0.0.1"
+
+
+def test_token_of_someone_in_other_groups_obtains_nothing(site: Site) -> None:
+    token = fetch_token(site.provider, "bob")
+    reply = site.service.http("POST", "/v1/certificates/user", {"public_key": PUBLIC_KEY}, credential=token)
+    assert reply.slug == "policy-denied"
+
+
+def test_token_that_was_tampered_with_identifies_nobody(site: Site) -> None:
+    token = fetch_token(site.provider)
+    head, claims, signature = token.split(".")
+    for broken in (
+        f"{head}.{claims}.",
+        f"{head}.{claims}x.{signature}",
+        f"{head}.{claims}.{signature[:-8]}AAAAAAAA",
+    ):
+        assert site.whoami(broken).slug == "unauthenticated"
+
+
+def test_session_of_a_password_obtains_what_the_directorys_groups_allow(site: Site) -> None:
+    session = site.session("ada")
+    reply = site.service.http("POST", "/v1/certificates/user", {"public_key": PUBLIC_KEY}, credential=session)
+    assert reply.status == 201, reply.body
+    (issued,) = reply.json["certificates"]
+    assert issued["principals"] == ["deploy@web"]
+    assert intent_of(site, issued["serial"])["identity"]["groups"] == ["ldap:dba", "ldap:staff"]
+
+
+def test_session_is_good_at_every_worker_and_no_other_text_is_one(site: Site) -> None:
+    session = site.session("bob")
+    assert {site.whoami(session).status for _ in range(12)} == {200}
+    for broken in (session[:-1], session + "A", session[:30] + "B" + session[31:], "chancery-session1."):
+        assert site.whoami(broken).slug == "unauthenticated"
+
+
+def test_login_that_fails_says_nothing_more_and_its_password_is_nowhere(site: Site) -> None:
+    secret = "Tr0ub4dor-and-3"
+    answers = [site.log_in("bob", secret), site.log_in("nobody", secret)]
+    assert {(each.slug, each.json["detail"]) for each in answers} == {
+        ("unauthenticated", "the name or the password is not valid")
+    }
+    body = {"provider": "oidc", "username": "ada", "password": secret}
+    assert site.service.http("POST", "/v1/sessions", body).slug == "unauthenticated"
+    odd = {"provider": "ldap", "username": "ada", "password": [secret]}
+    malformed = site.service.http("POST", "/v1/sessions", odd)
+    assert malformed.json["field"] == "password"
+    assert secret not in malformed.body.decode()
+    assert secret not in site.service.log
+    assert PASSWORD not in site.service.log
+
+
+def test_passwords_for_one_name_are_tried_a_few_times_and_then_not_even_a_good_one(site: Site) -> None:
+    site.directory.change(person("sprayed"))
+    answers = [site.log_in("sprayed", f"guess {number}") for number in range(16)]
+    assert [each.status for each in answers].count(401) <= 12, "six at each of two workers"
+    last = answers[-1]
+    assert last.slug == "rate-limited"
+    assert int(last.headers["retry-after"]) <= 60
+
+
+def test_doctor_and_status_show_each_provider(site: Site) -> None:
+    findings = json.loads(site.service.cli("doctor", "--json", check=False).stdout)
+    found = {each["detail"]: each["verdict"] for each in findings if each["check"] == "identity"}
+    assert found == {
+        f"oidc: OpenID provider {site.provider.issuer} answers": "ok",
+        f"ldap: directory {site.directory.ldaps} answers": "ok",
+    }
+    status = json.loads(site.service.cli("status", "--json").stdout)
+    assert [(each["name"], each["state"]) for each in status["identity"]] == [("oidc", "ok"), ("ldap", "ok")]
+    assert re.search(r"identity +oidc \(OpenID provider https://.*\) ok", site.service.cli("status").stdout)
+
+
+def test_anyone_may_ask_where_people_log_in(site: Site) -> None:
+    reply = site.service.http("GET", "/v1/providers")
+    assert reply.json == {
+        "providers": [
+            {
+                "name": "oidc",
+                "type": "oidc",
+                "issuer": site.provider.issuer,
+                "client_id": CLIENT,
+                "scopes": ["openid"],
+            },
+            {"name": "ldap", "type": "ldap"},
+        ]
+    }
