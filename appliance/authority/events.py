@@ -116,11 +116,11 @@ class CertificateDenied(TypedDict):
 
 
 class CertificateRevoked(TypedDict):
-    """``certificate.revoked`` by serial."""
+    """``certificate.revoked`` by serial; ``by`` is who did it, or the seq of the entry that caused it."""
 
     serial: str
     reason: str
-    by: IdentityData
+    by: IdentityData | int
 
 
 class PolicyFilePart(TypedDict):

@@ -191,10 +191,10 @@ def _conclude(outcome: Literal["issued", "failed", "abandoned"]) -> _Fold:
     return fold
 
 
-def _revoke(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+def _revoke(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
     known = state.find_certificate(int(data["serial"]))
     if known is not None:
-        state.certificates[known.seq] = replace(known, revoked=True)
+        state.certificates[known.seq] = replace(known, revoked=True, revoked_seq=entry.seq)
 
 
 def _keep_file(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
