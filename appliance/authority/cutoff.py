@@ -23,8 +23,9 @@ MAX_CUT: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """What one command revokes, and how many certificates it leaves for the next one."""
+    """What one command revokes, an entry for each, and how many certificates it leaves for the next one."""
 
+    certificates: tuple[IssuedCertificate, ...]
     events: tuple[Event, ...]
     left: int
 
@@ -46,7 +47,7 @@ def cut_off(
     cut = sorted(find_live(certificates, now_s), key=lambda each: (each.outcome is not None, each.seq))
     data = by if isinstance(by, int) else by.to_data()
     events = tuple(_revoke(state, each, reason, data) for each in cut[:most])
-    return Cut(events=events, left=max(0, len(cut) - most))
+    return Cut(certificates=tuple(cut[:most]), events=events, left=max(0, len(cut) - most))
 
 
 def find_live(certificates: Iterable[IssuedCertificate], now_s: int) -> list[IssuedCertificate]:

@@ -123,6 +123,31 @@ class CertificateRevoked(TypedDict):
     by: IdentityData | int
 
 
+class KeyRevoked(TypedDict):
+    """``certificate.revoked`` by key: what is certified for it, and what ever could be."""
+
+    key: str
+    reason: str
+    by: IdentityData
+
+
+class LockPlaced(TypedDict):
+    """``lock.placed``: no more certificates for what it is on; ``accounts`` are a person's."""
+
+    kind: str
+    name: str
+    reason: str
+    by: IdentityData
+    accounts: NotRequired[list[str]]
+
+
+class LockLifted(Ordered):
+    """``lock.lifted``: the lock that an entry placed is over."""
+
+    lock: int
+    reason: NotRequired[str]
+
+
 class PolicyFilePart(TypedDict):
     """``policy.file``: a policy's text, or a part of it; parts count from 0."""
 

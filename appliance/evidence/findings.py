@@ -26,12 +26,15 @@ class Code(StrEnum):
     BAD_ORDER = "bad-order"
     NOT_ENTITLED = "not-entitled"
     SHARED_KEY = "shared-key"
+    WRONG_CUT = "wrong-cut"
+    OMITTED_REVOCATION = "omitted-revocation"
 
+    OPEN_CUT = "open-cut"
     OPEN_INTENT = "open-intent"
     UNKNOWN_KIND = "unknown-kind"
 
 
-INCONCLUSIVE_CODES: Final = frozenset({Code.OPEN_INTENT, Code.UNKNOWN_KIND})
+INCONCLUSIVE_CODES: Final = frozenset({Code.OPEN_CUT, Code.OPEN_INTENT, Code.UNKNOWN_KIND})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from appliance.clock import format_rfc3339, format_rfc3339_ms
 from appliance.durations import format_duration
 from appliance.index.access import Access, AccessPage, Basis, CertifiedAccess, GrantedAccess
-from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRecord, HostRecord
+from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRecord, HostRecord, LockRecord
 
 TRUSTED_PHASES: Final = frozenset({"trusted", "signing"})
 
@@ -109,6 +109,23 @@ def render_host(record: HostRecord) -> dict[str, Any]:
         "entry": record.seq,
         "registered": format_rfc3339_ms(record.from_ms),
     }
+
+
+def render_lock(record: LockRecord) -> dict[str, Any]:
+    """Render a lock."""
+    kind, name = record.lock.target
+    rendered = {
+        "lock": record.lock.seq,
+        "kind": kind,
+        "name": name,
+        "accounts": list(record.lock.accounts) or None,
+        "reason": record.reason,
+        "by": record.placed_by,
+        "placed": format_rfc3339_ms(record.time_ms),
+        "lifted": None if record.lifted_ms is None else format_rfc3339_ms(record.lifted_ms),
+        "lifted_entry": record.lifted_seq,
+    }
+    return {name: value for name, value in rendered.items() if value is not None}
 
 
 def render_bundle(host: str, bundle: dict[str, Any]) -> dict[str, Any]:
