@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from appliance.authority.krl import check_krl
 from appliance.cli.console import (
     EXIT_FAILED,
     Shell,
@@ -23,15 +25,17 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
-from appliance.cli.cutting import read_key, read_line, show_cut
+from appliance.cli.cutting import read_key, read_line, replace_file, show_cut
 from appliance.clock import format_rfc3339, now_s
 from appliance.cutting import RevocationBody
 from appliance.errors import Refusal
 from appliance.index.cut import render_revoked
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
-from appliance.index.render import render_certificate, render_release
+from appliance.index.render import render_certificate, render_krl, render_release
 from appliance.index.search import CertificateFilter, StateName, find_certificates
 from appliance.requests import HostCertificateBody, UserCertificateBody, check_body
+from appliance.ssh.keys import parse_public_key_line
+from appliance.ssh.krl import decode_krl
 
 
 @click.group()
@@ -144,6 +148,48 @@ def revoke(
     body = check_body(RevocationBody, {name: value for name, value in named.items() if value is not None})
     done = shell.ask("certificate.revoke", body=body.model_dump(exclude_none=True))
     show_cut(render_revoked(shell.index(), body.named, done), as_json=as_json)
+
+
+@cert.command(
+    epilog=examples(
+        "chancery cert krl acme-users --out revoked_keys --verify",
+        "ssh-keygen -Q -l -f revoked_keys",
+        "chancery cert krl acme-users --json     # with the signed statement: docs/formats/krl.md",
+    )
+)
+@click.argument("ca")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; default: standard output.")
+@click.option("--verify", is_flag=True, help="Check the statement's signature and freshness first.")
+@json_option
+@pass_shell
+@plain_errors
+def krl(shell: Shell, ca: str, out: Path | None, verify: bool, as_json: bool) -> None:
+    """Print the KRL of CA, for RevokedKeys of sshd. It covers all such CAs of the same customer."""
+    told = shell.ask("krl", ca=ca)
+    if verify:
+        _verify(shell, told)
+    if "signature" not in told:
+        raise Refusal("hsm-unavailable", "the token does not sign just now; try again")
+    if as_json:
+        show_json({**render_krl(ca, told), "krl": base64.b64encode(told["krl"]).decode()})
+    elif out is not None:
+        replace_file(out, told["krl"])
+    else:
+        click.echo(told["krl"], nl=False)
+    note(f"version {told['version']}, fresh until {format_rfc3339(told['fresh_until_s'])}")
+
+
+def _verify(shell: Shell, told: dict[str, Any]) -> None:
+    """Verify as a host would, with the key that entry 0 names."""
+    with shell.look() as snapshot:
+        log = snapshot.log()
+    bundle_key = parse_public_key_line(log.bundle_key)
+    signature = told.get("signature", "")
+    check_krl(
+        told["krl"], told["statement"], signature, origin=log.origin, bundle_key=bundle_key, now_s=now_s()
+    )
+    decode_krl(told["krl"])
+    note("verified: signed by the bundle key, fresh, and well formed")
 
 
 @cert.command(

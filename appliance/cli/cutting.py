@@ -49,3 +49,10 @@ def read_line(path: Path) -> str:
     if len(lines) != 1:
         raise ConfigError(f"{path}: expected one line, as in an id_….pub file, got {len(lines)}")
     return lines[0].strip()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in its place whole: sshd refuses everyone while it reads a list that is cut off."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(content)
+    new.replace(path)

@@ -142,6 +142,20 @@ def render_bundle(host: str, bundle: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def render_krl(ca: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Render what the authority signed about a KRL; the signature is over the statement, as it stands."""
+    return {
+        "ca": ca,
+        "sha256": told["sha256"],
+        "version": str(told["version"]),
+        "statement": told["statement"],
+        "signature": told["signature"],
+        "generated": format_rfc3339(told["generated_s"]),
+        "fresh_until": format_rfc3339(told["fresh_until_s"]),
+        "ledger_size": told["size"],
+    }
+
+
 def render_access(page: AccessPage, basis: Basis) -> dict[str, Any]:
     """Render a page of who has access to what, and what it was computed on."""
     rendered = {
@@ -202,6 +216,7 @@ def _render_granted(row: GrantedAccess) -> dict[str, Any]:
         "customer": reachable.group.customer,
         "ca": row.ca,
         "ttl": format_duration(row.ttl_s),
+        "locked": row.locked,
         "source": grant.source,
         "force_command": grant.force_command,
         "permit": grant.permit,

@@ -37,6 +37,7 @@ from appliance.web.views import (
     certificates,
     credentials,
     hosts,
+    krl,
     ledger,
     locks,
     policy,
@@ -45,10 +46,20 @@ from appliance.web.views import (
 
 log = logging.getLogger(__name__)
 
-_VIEWS: Final = (certificates, revocations, locks, cas, hosts, credentials, access, policy, ledger)
+_VIEWS: Final = (certificates, revocations, locks, krl, cas, hosts, credentials, access, policy, ledger)
 # What anyone may read; everything else under /v1 needs to know who is asking.
 _ANONYMOUS: Final = frozenset(
-    {"cas.list_", "cas.public_key", "ledger.checkpoint", "openapi", "docs", "problem", "static"}
+    {
+        "cas.list_",
+        "cas.public_key",
+        "krl.fetch",
+        "krl.sign",
+        "ledger.checkpoint",
+        "openapi",
+        "docs",
+        "problem",
+        "static",
+    }
 )
 # Of a name that the requester made up.
 _MAX_QUOTED: Final = 100

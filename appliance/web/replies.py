@@ -290,6 +290,19 @@ class HostBundle(_Reply):
     ledger_size: Size
 
 
+class KrlStatement(_Reply):
+    """Which KRL of a CA is the newest, and the signature over that (docs/formats/krl.md)."""
+
+    ca: str
+    sha256: Annotated[Hash, Field(description="of the KRL, hex")]
+    version: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$", description="of the KRL, in decimal")]
+    statement: Annotated[str, Field(description="what is signed")]
+    signature: Annotated[str, Field(description="armored SSHSIG, namespace krl@chancery, by the bundle key")]
+    generated: Moment
+    fresh_until: Moment
+    ledger_size: Size
+
+
 class RecordedEntry(_Reply):
     """An entry that came of an order."""
 
@@ -387,6 +400,7 @@ class GrantedAccessShown(_Reached):
     kind: Annotated[Literal["user", "service", "member", "group"], Field(description="what the subject is")]
     through: Maybe[Annotated[list[str], Field(description="the document's groups that he is in")]]
     ttl: Annotated[str, Field(description="at most")]
+    locked: Maybe[Annotated[Seq, Field(description="the entry of a lock: nothing can be obtained")]]
     source: Maybe[list[str]]
     force_command: Maybe[str]
     permit: list[str]
