@@ -122,15 +122,6 @@ class HostCertificateBody(_Body):
 _Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["laptop lost"])]
 
 
-class RevocationBody(_Body):
-    """Revoke a certificate."""
-
-    serial: Annotated[
-        str, Field(pattern=r"^[1-9][0-9]{0,19}$", description="in decimal", examples=["281474976710673"])
-    ]
-    reason: _Reason
-
-
 class CredentialRevocationBody(_Body):
     """Revoke an API credential."""
 

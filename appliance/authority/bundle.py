@@ -24,7 +24,7 @@ from appliance.ssh.keys import format_public_key_line
 from audit.entry import canonical_json
 
 NAMESPACE: Final = "bundle@chancery"
-VERSION: Final = 1
+VERSION: Final = 2
 # Where the lines for sshd_config expect the files; the document names each below it.
 DIRECTORY: Final = "/etc/ssh/chancery"
 # A host that gets nothing newer for this long is cut off from its authority, and should say so.
@@ -103,8 +103,10 @@ def build_document(view: HostView, certificate: str | None) -> bytes:
             {"login": login, "text": "".join(f"{principal}\n" for principal in principals)}
             for login, principals in _principals(policy, host).items()
         ],
-        "sshd_config": "".join(f"{line}\n" for line in _sshd_config(certified=certificate is not None)),
+        "sshd_config": "".join(f"{line}\n" for line in _sshd_config(view, certified=certificate is not None)),
     }
+    if (ca := _krl_of(view)) is not None:
+        document["krl"] = f"/v1/krl/{ca}"
     if certificate is not None:
         document["host_certificate"] = f"{certificate}\n"
     return canonical_json(document)
@@ -121,13 +123,25 @@ def bundle_statement(
 
 def _trusted_lines(view: HostView) -> Iterator[str]:
     """Yield the keys that may have signed, or may yet sign, the certificates of the customer's users."""
+    for ca in _user_cas(view):
+        for key in ca.keys:
+            if key.phase in _TRUSTED and not key.halted:
+                yield f"{format_public_key_line(key.public_key)} {ca.name}\n"
+
+
+def _user_cas(view: HostView) -> list[Ca]:
     customer = view.applied.policy.customers.get(view.host.customer)
     named = None if customer is None else customer.user_ca
-    for ca in sorted(view.cas, key=lambda ca: ca.name):
-        if ca.type == "user" and (ca.customer == view.host.customer or ca.name == named):
-            for key in ca.keys:
-                if key.phase in _TRUSTED and not key.halted:
-                    yield f"{format_public_key_line(key.public_key)} {ca.name}\n"
+    return [
+        ca
+        for ca in sorted(view.cas, key=lambda ca: ca.name)
+        if ca.type == "user" and (ca.customer == view.host.customer or ca.name == named)
+    ]
+
+
+def _krl_of(view: HostView) -> str | None:
+    """Return the CA whose KRL the host needs; that of one covers all of its customer."""
+    return next((ca.name for ca in _user_cas(view)), None)
 
 
 def _principals(policy: Policy, host: Host) -> Mapping[str, list[str]]:
@@ -149,9 +163,11 @@ def _groups(groups: Iterable[HostGroup], host: Host) -> Iterator[HostGroup]:
     return (group for group in groups if host.is_in(group))
 
 
-def _sshd_config(*, certified: bool) -> Iterator[str]:
+def _sshd_config(view: HostView, *, certified: bool) -> Iterator[str]:
     yield f"TrustedUserCAKeys {DIRECTORY}/trusted_user_cas"
     # A login without a file there has no principal, and so no certificate that is good for it.
     yield f"AuthorizedPrincipalsFile {DIRECTORY}/principals/%u"
+    if _krl_of(view) is not None:
+        yield f"RevokedKeys {DIRECTORY}/revoked_keys"
     if certified:
         yield f"HostCertificate {DIRECTORY}/host-cert.pub"

@@ -134,3 +134,11 @@ class CreateCredential(CommandBody):
     secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     expires_s: Annotated[int, Field(ge=0, le=2**53 - 1), READ_WHOLE] | None = None
     uses: Annotated[int, Field(ge=1, le=2**31), READ_WHOLE] | None = None
+
+
+class LiftLock(CommandBody):
+    """``lock.lift``: what the lock is on can have certificates again; those it revoked stay revoked."""
+
+    verb: Literal["lock.lift"] = "lock.lift"
+    lock: Annotated[int, Field(ge=0, le=2**53 - 1, description="the entry that placed it"), READ_WHOLE]
+    reason: Annotated[str, Field(min_length=1, max_length=500)] | None = None

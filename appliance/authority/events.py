@@ -120,11 +120,36 @@ class CertificateDenied(TypedDict):
 
 
 class CertificateRevoked(TypedDict):
-    """``certificate.revoked`` by serial."""
+    """``certificate.revoked`` by serial; ``by`` is who did it, or the seq of the entry that caused it."""
 
     serial: str
     reason: str
+    by: IdentityData | int
+
+
+class KeyRevoked(TypedDict):
+    """``certificate.revoked`` by key: what is certified for it, and what ever could be."""
+
+    key: str
+    reason: str
     by: IdentityData
+
+
+class LockPlaced(TypedDict):
+    """``lock.placed``: no more certificates for what it is on; ``accounts`` are a person's."""
+
+    kind: str
+    name: str
+    reason: str
+    by: IdentityData
+    accounts: NotRequired[list[str]]
+
+
+class LockLifted(Ordered):
+    """``lock.lifted``: the lock that an entry placed is over."""
+
+    lock: int
+    reason: NotRequired[str]
 
 
 class PolicyFilePart(TypedDict):

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from appliance.authority.circumstances import find_circumstances
+from appliance.authority.locks import deny_locked, deny_locked_ca
 from appliance.authority.records import AppliedPolicy, CaKey
 from appliance.authority.state import State
 from appliance.errors import Refusal
@@ -45,6 +46,20 @@ def evaluate(
     now_s: int,
 ) -> tuple[Profile, ...] | Denial:
     """Decide a request on a state; pure, so that a replay of the ledger decides the same."""
+    if (locked := deny_locked(state, applied, identity, request)) is not None:
+        return locked
+    outcome = _evaluate(state, applied, identity, request, now_s=now_s)
+    return outcome if isinstance(outcome, Denial) else deny_locked_ca(state, outcome) or outcome
+
+
+def _evaluate(
+    state: State,
+    applied: AppliedPolicy,
+    identity: Identity,
+    request: UserRequest | HostRequest,
+    *,
+    now_s: int,
+) -> tuple[Profile, ...] | Denial:
     if isinstance(request, UserRequest):
         return evaluate_user(
             applied.policy,

@@ -27,6 +27,7 @@ from appliance.authority.ceremony import Ceremony
 from appliance.authority.denials import INTERVAL_MS, Denials, RecordDenials
 from appliance.authority.issuance import Cycle
 from appliance.authority.life import Checkpointer, Node
+from appliance.authority.listing import Lister
 from appliance.authority.operations.parts import Parts
 from appliance.authority.operations.surface import Operations
 from appliance.authority.probe import Probe
@@ -153,6 +154,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     replayer = Replayer(SqliteReader(config.ledger))
     probe = Probe(pool, keys.probe, writer, origin=origin, now_ms=now_ms)
     bundler = Bundler(pool, keys.bundle, SqliteReader(config.ledger))
+    lister = Lister(pool, keys.bundle)
     denials = Denials()
     status = Status(
         pool=pool,
@@ -180,6 +182,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
             status=status.read,
             probe=probe.ask,
             bundle=bundler.submit,
+            lister=lister,
             admission=admission,
             rates=Rates(config.limits.identity_rate, clock_s=time.monotonic),
             readers=reading_uids(config.users),
@@ -190,7 +193,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
         Server(config.authority_socket, operations, uids=uids, local=False),
         Server(config.admin_socket, operations, uids={0, os.geteuid()}, local=True),
     )
-    for part in (writer, replayer, probe, bundler, checkpointer, *servers):
+    for part in (writer, replayer, probe, bundler, lister, checkpointer, *servers):
         part.start()
     return Authority(writer=writer, pool=pool, checkpointer=checkpointer, denials=denials, servers=servers)
 

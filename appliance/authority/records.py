@@ -69,7 +69,8 @@ class IssuedCertificate:
     ``subject`` is the identity, or ``host:NAME``, that it is for, and ``groups`` those of a provider that it
     rests on; ``subject_key`` is the SHA-256 of the key that was certified, ``ca_key`` the fingerprint of the
     one that signs. ``outcome_seq`` is the outcome's entry, ``retry`` what a repeated request would be known
-    by.
+    by. ``revoked``: the serial counts as revoked, by the entry ``revoked_seq`` or because there was no good
+    outcome.
     """
 
     seq: int
@@ -81,7 +82,13 @@ class IssuedCertificate:
     outcome: Literal["issued", "failed", "abandoned"] | None = None
     outcome_seq: int = 0
     revoked: bool = False
+    revoked_seq: int = 0
     retry: RetryName | None = None
+
+    @property
+    def may_exist(self) -> bool:
+        """Whether the token has signed it, or may have; what failed before it was asked does not exist."""
+        return self.outcome in {None, "issued"} or self.revoked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,53 +1,85 @@
-"""Cutting off: certificates by serial, API credentials by id. No order is needed: it only takes away."""
+"""Revoking: certificates, keys, API credentials. No order is needed: it only takes away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-from appliance.authority.events import CertificateRevoked, CredentialRevoked, Event
+from appliance.authority.cutoff import held_by
+from appliance.authority.cutting import Cause
+from appliance.authority.events import CredentialRevoked, Event, KeyRevoked
+from appliance.authority.plan import format_key_id
+from appliance.authority.records import IssuedCertificate
 from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
+from appliance.cutting import RevocationBody
 from appliance.errors import Refusal, malformed
 from appliance.identity.identity import Identity
+from appliance.policy.document import Policy
 from appliance.policy.roles import ACT_ROLES, may_act
-from appliance.requests import CredentialRevocationBody, RevocationBody
+from appliance.requests import CredentialRevocationBody
+from appliance.ssh.keys import parse_fingerprint
 from audit.entry import Entry
 
 # The seq of the entry that revokes; None when it had been revoked before.
 Answer = Callable[[int | Refusal | None], None]
 
 
-class RevokeCertificate:
-    """Revokes a certificate by serial; one that is still with the token will not be released."""
+def find_revocation(identity: Identity, body: RevocationBody, state: State, _at: At) -> Cause:
+    """Find what a revocation is of: a key is revoked itself, besides the certificates for it.
 
-    def __init__(self, identity: Identity, body: RevocationBody, answer: Answer) -> None:
-        self._identity = identity
-        self._body = body
-        self._answer = answer
+    Raises:
+        Refusal: ``policy-denied``; ``not-found``, nothing of that name is on record.
+    """
+    check_may(state, identity, "certificate.revoke")
+    member, name = body.named
+    find = _FINDERS[member]
+    revokes_key = member == "key" and name not in state.revoked.keys
+    if member != "key" and not find(state, name):
+        what = f"no certificate with the {member.replace('_', ' ')} {name}"
+        raise Refusal("not-found", f"{what} is on record, or it expired more than a day ago")
+    data = KeyRevoked(key=name, reason=body.reason, by=identity.to_data())
+    return Cause(
+        events=(Event(kind="certificate.revoked", data=data),) if revokes_key else (),
+        certificates=lambda state: find(state, name),
+        reason=body.reason,
+        by=identity,
+    )
 
-    def decide(self, state: State, at: At) -> Decided:  # noqa: ARG002 - revoked is revoked, whenever
-        """Decide who may and what there is to revoke."""
-        check_may(state, self._identity, "certificate.revoke")
-        known = state.find_certificate(int(self._body.serial))
-        if known is None:
-            raise Refusal(
-                "not-found",
-                f"no certificate with the serial {self._body.serial} is on record, or it expired more than a "
-                "day ago",
-            )
-        if known.revoked:
-            return Decided(after=lambda _entries: self._answer(None))
-        data = CertificateRevoked(
-            serial=self._body.serial, reason=self._body.reason, by=self._identity.to_data()
-        )
-        return Decided(events=[Event(kind="certificate.revoked", data=data)], after=self._tell)
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer that nothing was revoked."""
-        self._answer(refusal)
+def _with_serial(state: State, serial: str) -> list[IssuedCertificate]:
+    known = state.find_certificate(int(serial))
+    return [] if known is None else [known]
 
-    def _tell(self, entries: Sequence[Entry]) -> None:
-        self._answer(entries[0].seq)
+
+def _with_key_id(state: State, key_id: str) -> list[IssuedCertificate]:
+    """Find by the key id's end, log and seq, and take what has the whole of it."""
+    _, _, numbers = key_id.rpartition("#")
+    log_number, _, seq = numbers.partition(".")
+    if log_number != str(state.log_number) or re.fullmatch("[1-9][0-9]{0,15}", seq) is None:
+        return []
+    known = state.certificates.get(int(seq))
+    if known is None or format_key_id(known.subject, state.log_number, known.seq) != key_id:
+        return []
+    return [known]
+
+
+def _for_key(state: State, key: str) -> list[IssuedCertificate]:
+    digest = parse_fingerprint(key)
+    return [each for each in state.certificates.values() if each.subject_key == digest]
+
+
+def _of_subject(state: State, subject: str) -> list[IssuedCertificate]:
+    return held_by(state, [subject])
+
+
+_FINDERS: Final[Mapping[str, Callable[[State, str], list[IssuedCertificate]]]] = {
+    "serial": _with_serial,
+    "key_id": _with_key_id,
+    "key": _for_key,
+    "subject": _of_subject,
+}
 
 
 class RevokeCredential:
@@ -58,7 +90,7 @@ class RevokeCredential:
         self._body = body
         self._answer = answer
 
-    def decide(self, state: State, at: At) -> Decided:  # noqa: ARG002 - as above
+    def decide(self, state: State, at: At) -> Decided:  # noqa: ARG002 - revoked is revoked, whenever
         """Decide who may and what there is to revoke."""
         check_may(state, self._identity, "credential.revoke")
         known = state.credentials.get(self._body.id)
@@ -77,8 +109,8 @@ class RevokeCredential:
         self._answer(entries[0].seq)
 
 
-def check_may(state: State, identity: Identity, act: str) -> None:
-    """Check that the policy in force lets the identity do ``act``.
+def check_may(state: State, identity: Identity, act: str) -> Policy:
+    """Check that the policy in force lets the identity do ``act``, and return it.
 
     Raises:
         Refusal: ``policy-denied``.
@@ -88,3 +120,4 @@ def check_may(state: State, identity: Identity, act: str) -> None:
     if not may_act(state.applied.policy, identity, act):
         roles = " or ".join(sorted(ACT_ROLES[act]))
         raise Refusal("policy-denied", f"{identity} has not the role {roles}", rule=act)
+    return state.applied.policy

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from appliance.authority.cutting import complete_cuts
 from appliance.authority.events import CertificateUnfulfilled, Event
 from appliance.authority.life import Node, Tail
 from appliance.authority.probe import probe_message
@@ -176,11 +177,12 @@ def find_keys(state: State, pool: Pool) -> Keys:
 
 
 def begin(opened: Opened, node: Node, now_ms: int) -> None:
-    """Record that the node has started, and close what the last one left open (step 3)."""
+    """Record that the node has started, and close or complete what the last one left open (step 3)."""
     with opened.ledger.batch(now_ms) as batch:
         events = [node.sign_of_life("node.started", batch.frontier), *abandon(opened.state.open_intents)]
         for event in events:
             opened.state.apply(batch.append(event.kind, event.data))
+    complete_cuts(opened.ledger, opened.state, now_ms)
 
 
 def abandon(open_intents: set[int]) -> Iterator[Event]:

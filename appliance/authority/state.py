@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from appliance.authority.cuts import lift_lock, place_lock, revoke
 from appliance.authority.orders import order_message, spent_id
 from appliance.authority.records import (
     AppliedPolicy,
@@ -27,11 +28,13 @@ from appliance.authority.records import (
     RetryName,
     Serial,
 )
+from appliance.authority.revoked import Revoked
 from appliance.errors import ChanceryError
 from appliance.policy.check import check_policy
 from appliance.policy.document import PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
 from appliance.policy.holidays import calendar_from_data
+from appliance.policy.locks import Locks
 from appliance.ssh.certificate import read_validity
 from appliance.ssh.keys import fingerprint, parse_public_key_line
 from audit.entry import Entry
@@ -68,6 +71,8 @@ class State:
     spent_orders: set[bytes] = field(default_factory=set)
     retryable: dict[RetryName, Retryable] = field(default_factory=dict)
     by_subject: dict[str, dict[int, None]] = field(default_factory=dict)
+    locks: Locks = field(default_factory=Locks)
+    revoked: Revoked = field(default_factory=Revoked)
     _files: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _expiries: list[tuple[int, int]] = field(default_factory=list)
     _order_ends: list[tuple[int, bytes]] = field(default_factory=list)
@@ -116,6 +121,7 @@ class State:
         del theirs[certificate.seq]
         if not theirs:
             del self.by_subject[certificate.subject]
+        self.revoked.forget(certificate.ca_key, certificate.seq)
         name = certificate.retry
         if name is not None and certificate.seq in self.retryable.get(name, _NOTHING).intents:
             del self.retryable[name]
@@ -186,16 +192,12 @@ def _conclude(outcome: Literal["issued", "failed", "abandoned"]) -> _Fold:
         known = state.certificates[seq]
         # A signature may exist that nobody should have: such a serial counts as revoked.
         revoked = known.revoked or bool(data.get("requested", False))
+        if revoked:
+            state.revoked.add(known.ca_key, seq)
         state.certificates[seq] = replace(known, outcome=outcome, outcome_seq=entry.seq, revoked=revoked)
         state.open_intents.discard(seq)
 
     return fold
-
-
-def _revoke(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
-    known = state.find_certificate(int(data["serial"]))
-    if known is not None:
-        state.certificates[known.seq] = replace(known, revoked=True)
 
 
 def _keep_file(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
@@ -294,7 +296,9 @@ _FOLDS: Final[Mapping[tuple[str, int], _Fold]] = {
     ("certificate.failed", 1): _conclude("failed"),
     ("certificate.abandoned", 1): _conclude("abandoned"),
     ("certificate.denied", 1): _keep_nothing,
-    ("certificate.revoked", 1): _revoke,
+    ("certificate.revoked", 1): revoke,
+    ("lock.placed", 1): place_lock,
+    ("lock.lifted", 1): lift_lock,
     ("policy.file", 1): _keep_file,
     ("policy.applied", 1): _apply_policy,
     ("ca.created", 1): _enter_phase("created"),

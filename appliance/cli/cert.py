@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from appliance.authority.krl import check_krl
 from appliance.cli.console import (
     EXIT_FAILED,
     Shell,
@@ -21,15 +23,19 @@ from appliance.cli.console import (
     plain_errors,
     show_fields,
     show_json,
-    show_revoked,
     show_table,
 )
+from appliance.cli.cutting import read_key, read_line, replace_file, show_cut
 from appliance.clock import format_rfc3339, now_s
-from appliance.errors import ConfigError, Refusal
+from appliance.cutting import RevocationBody
+from appliance.errors import Refusal
+from appliance.index.cut import render_revoked
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
-from appliance.index.render import render_certificate, render_release
+from appliance.index.render import render_certificate, render_krl, render_release
 from appliance.index.search import CertificateFilter, StateName, find_certificates
-from appliance.requests import HostCertificateBody, RevocationBody, UserCertificateBody, check_body
+from appliance.requests import HostCertificateBody, UserCertificateBody, check_body
+from appliance.ssh.keys import parse_public_key_line
+from appliance.ssh.krl import decode_krl
 
 
 @click.group()
@@ -76,7 +82,7 @@ def sign(
     as_json: bool,
 ) -> None:
     """Certify PUBLIC_KEY as local:<you>, by the same authority and policy that serve everyone."""
-    line = _read_line(public_key)
+    line = read_line(public_key)
     wishes: dict[str, Any] = {"public_key": line, "ttl": ttl}
     named = {
         "hosts": hosts,
@@ -107,17 +113,83 @@ def sign(
         note(f"{path}: {principals} until {certificate['valid_before']}, serial {certificate['serial']}")
 
 
-@cert.command(epilog=examples('chancery cert revoke 281474976710673 --reason "laptop lost"'))
-@click.argument("serial")
+@cert.command(
+    epilog=examples(
+        'chancery cert revoke 281474976710673 --reason "laptop lost"',
+        'chancery cert revoke --key SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg --reason "key stolen"',
+        'chancery cert revoke --subject oidc:ada --reason "account taken over"',
+    )
+)
+@click.argument("serial", required=False)
+@click.option("--key-id", help="The certificate with this key id, as sshd logs it.")
+@click.option("--key", help="All for this public key, and the key: SHA256:… or a .pub file.")
+@click.option("--subject", help="All that this identity holds, such as api:alice; host:NAME is a host's.")
 @click.option("--reason", required=True, help="Why, for the record.")
 @json_option
 @pass_shell
 @plain_errors
-def revoke(shell: Shell, serial: str, reason: str, as_json: bool) -> None:
-    """Revoke the certificate SERIAL. Sessions already open are not ended by it."""
-    body = check_body(RevocationBody, {"serial": serial, "reason": reason})
-    done = shell.ask("certificate.revoke", body=body.model_dump())
-    show_revoked({"serial": serial}, done, as_json=as_json)
+def revoke(
+    shell: Shell,
+    serial: str | None,
+    key_id: str | None,
+    key: str | None,
+    subject: str | None,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Revoke the certificate SERIAL, or others. Sessions already open are not ended by it."""
+    named = {
+        "serial": serial,
+        "key_id": key_id,
+        "key": key and read_key(key),
+        "subject": subject,
+        "reason": reason,
+    }
+    body = check_body(RevocationBody, {name: value for name, value in named.items() if value is not None})
+    done = shell.ask("certificate.revoke", body=body.model_dump(exclude_none=True))
+    show_cut(render_revoked(shell.index(), body.named, done), as_json=as_json)
+
+
+@cert.command(
+    epilog=examples(
+        "chancery cert krl acme-users --out revoked_keys --verify",
+        "ssh-keygen -Q -l -f revoked_keys",
+        "chancery cert krl acme-users --json     # with the signed statement: docs/formats/krl.md",
+    )
+)
+@click.argument("ca")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; default: standard output.")
+@click.option("--verify", is_flag=True, help="Check the statement's signature and freshness first.")
+@json_option
+@pass_shell
+@plain_errors
+def krl(shell: Shell, ca: str, out: Path | None, verify: bool, as_json: bool) -> None:
+    """Print the KRL of CA, for RevokedKeys of sshd. It covers all such CAs of the same customer."""
+    told = shell.ask("krl", ca=ca)
+    if verify:
+        _verify(shell, told)
+    if "signature" not in told:
+        raise Refusal("hsm-unavailable", "the token does not sign just now; try again")
+    if as_json:
+        show_json({**render_krl(ca, told), "krl": base64.b64encode(told["krl"]).decode()})
+    elif out is not None:
+        replace_file(out, told["krl"])
+    else:
+        click.echo(told["krl"], nl=False)
+    note(f"version {told['version']}, fresh until {format_rfc3339(told['fresh_until_s'])}")
+
+
+def _verify(shell: Shell, told: dict[str, Any]) -> None:
+    """Verify as a host would, with the key that entry 0 names."""
+    with shell.look() as snapshot:
+        log = snapshot.log()
+    bundle_key = parse_public_key_line(log.bundle_key)
+    signature = told.get("signature", "")
+    check_krl(
+        told["krl"], told["statement"], signature, origin=log.origin, bundle_key=bundle_key, now_s=now_s()
+    )
+    decode_krl(told["krl"])
+    note("verified: signed by the bundle key, fresh, and well formed")
 
 
 @cert.command(
@@ -217,7 +289,7 @@ def inspect(shell: Shell, certificate: Path, as_json: bool) -> None:
 
     Exit 1 if it is not: then someone else has signed it, or with a key that was stolen.
     """
-    parsed = parse_any_certificate(_read_line(certificate))
+    parsed = parse_any_certificate(read_line(certificate))
     with shell.look() as snapshot:
         inspected = inspect_certificate(snapshot, parsed, now_s())
     if as_json:
@@ -230,13 +302,6 @@ def inspect(shell: Shell, certificate: Path, as_json: bool) -> None:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _read_line(path: Path) -> str:
-    lines = [line for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
-    if len(lines) != 1:
-        raise ConfigError(f"{path}: expected one line, as in an id_….pub file, got {len(lines)}")
-    return lines[0].strip()
 
 
 def _write(certificates: list[dict[str, Any]], path: Path) -> list[Path]:

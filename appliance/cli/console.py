@@ -64,6 +64,10 @@ class Shell:
         finally:
             client.close()
 
+    def index(self) -> Index:
+        """Return the index, whether there is one yet or not."""
+        return Index(self.config().index)
+
     @contextmanager
     def look(self) -> Iterator[Snapshot]:
         """Open the index at its present state, which needs no running service but a built index.
@@ -71,7 +75,7 @@ class Shell:
         Raises:
             IndexUnavailable: there is none.
         """
-        with Index(self.config().index).snapshot() as snapshot:
+        with self.index().snapshot() as snapshot:
             yield snapshot
 
 

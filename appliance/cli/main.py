@@ -16,6 +16,7 @@ from appliance.cli.doctor import doctor
 from appliance.cli.host import host
 from appliance.cli.init import init
 from appliance.cli.ledger import ledger
+from appliance.cli.lock import lock
 from appliance.cli.operator import operator
 from appliance.cli.order import order
 from appliance.cli.policy import policy
@@ -70,6 +71,7 @@ for command in (
     access,
     host,
     credential,
+    lock,
     operator,
     order,
     ledger,

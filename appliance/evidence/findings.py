@@ -26,13 +26,18 @@ class Code(StrEnum):
     BAD_ORDER = "bad-order"
     NOT_ENTITLED = "not-entitled"
     SHARED_KEY = "shared-key"
+    WRONG_CUT = "wrong-cut"
+    OMITTED_REVOCATION = "omitted-revocation"
 
+    OPEN_CUT = "open-cut"
     OPEN_INTENT = "open-intent"
     UNKNOWN_KIND = "unknown-kind"
     OTHER_TIME_ZONES = "other-time-zones"
 
 
-INCONCLUSIVE_CODES: Final = frozenset({Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES})
+INCONCLUSIVE_CODES: Final = frozenset(
+    {Code.OPEN_CUT, Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 1. The structural verifier reads and checks each entry, and hands it on.
 2. Entries that rest on an order have its signatures verified, by the operators of that moment.
 3. Intents have their decision replayed on the state before them; outcomes have their CA's signature verified.
-4. Revocations come from identities that could revoke; CA keys serve one purpose.
+4. Revocations and locks come from identities that could make them, and locks revoke all that they are on; CA
+   keys serve one purpose.
 5. The entry is folded into the state, by the same fold that the authority uses.
 
 Replay shows that the authority followed its recorded policy, not that the policy was wise, nor that a CA key
@@ -28,10 +29,12 @@ from appliance.evidence.certificates import (
     check_intent,
     check_signature,
 )
+from appliance.evidence.cuts import CutChecks, Omitted, WrongCut
 from appliance.evidence.findings import Code, Finding, Findings
 from appliance.evidence.hours import OtherTimeZones
 from appliance.evidence.orders import BadOrder, OrderChecks, SharedKey, check_new_key
 from appliance.identity.identity import Identity
+from appliance.policy.document import Policy
 from appliance.policy.roles import may_act
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey
@@ -104,6 +107,7 @@ class Evidence:
     checked: Counter[str] = field(default_factory=Counter)
     _state: State = field(default_factory=State)
     _orders: OrderChecks = field(default_factory=OrderChecks)
+    _cuts: CutChecks = field(default_factory=CutChecks)
     _open: dict[int, tuple[bytes, PublicKey] | None] = field(default_factory=dict)
     _lost: bool = False
 
@@ -121,7 +125,11 @@ class Evidence:
             raw=entry.raw,
             leaf_hash=LeafHash(b""),
         )
-        for check, code in ((self._check_order, Code.BAD_ORDER), (self._check_kind, Code.BAD_MEANING)):
+        for check, code in (
+            (self._check_run, Code.BAD_MEANING),
+            (self._check_order, Code.BAD_ORDER),
+            (self._check_kind, Code.BAD_MEANING),
+        ):
             try:
                 check(own)
             except _MALFORMED as error:
@@ -134,6 +142,8 @@ class Evidence:
             self.findings.add(
                 Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
             )
+        for seq, message, goes_on in self._cuts.conclude(self._state.head_ms):
+            self.findings.add(Code.OPEN_CUT if goes_on else Code.OMITTED_REVOCATION, seq, message)
 
     def _fold(self, entry: Entry) -> None:
         try:
@@ -146,6 +156,9 @@ class Evidence:
             self.findings.add(
                 Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {_say(error)}"
             )
+
+    def _check_run(self, entry: Entry) -> None:
+        self._cuts.follow(entry)
 
     def _check_order(self, entry: Entry) -> None:
         self.checked["order signatures"] += self._orders.check(self._state, entry)
@@ -190,9 +203,25 @@ class Evidence:
         self.checked["replayed refusals"] += check_denial(self._state, entry)
 
     def _check_revoked(self, entry: Entry) -> None:
+        self._cuts.settle(self._state, entry)
         if "serial" in entry.data and self._state.find_certificate(int(str(entry.data["serial"]))) is None:
             raise WrongOutcome("there is no such certificate to revoke")
-        self._check_act(entry, "certificate.revoke")
+        if isinstance(entry.data["by"], int):
+            self._cuts.revoke(self._state, self._policy(), entry)
+            self.checked["revocations by a lock"] += 1
+        else:
+            self._check_act(entry, "certificate.revoke")
+
+    def _check_lock_placed(self, entry: Entry) -> None:
+        self._cuts.place(self._state, self._policy(), entry)
+        self._check_act(entry, "lock.place")
+
+    def _check_lock_lifted(self, entry: Entry) -> None:
+        if entry.data["lock"] not in self._state.locks.in_force:
+            raise WrongCut(f"entry {entry.data['lock']} is no lock in force")
+
+    def _policy(self) -> Policy:
+        return Policy() if self._state.applied is None else self._state.applied.policy
 
     def _check_credential_revoked(self, entry: Entry) -> None:
         self._check_act(entry, "credential.revoke")
@@ -234,6 +263,8 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     NotEntitled: Code.NOT_ENTITLED,
     BadOrder: Code.BAD_ORDER,
     SharedKey: Code.SHARED_KEY,
+    WrongCut: Code.WRONG_CUT,
+    Omitted: Code.OMITTED_REVOCATION,
 }
 _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "certificate.intent": Evidence._check_intent,
@@ -243,6 +274,8 @@ _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "certificate.denied": Evidence._check_denied,
     "certificate.revoked": Evidence._check_revoked,
     "credential.revoked": Evidence._check_credential_revoked,
+    "lock.placed": Evidence._check_lock_placed,
+    "lock.lifted": Evidence._check_lock_lifted,
     "ca.created": Evidence._check_ca,
     "ca.trusted": Evidence._check_ca,
     "ca.signing": Evidence._check_ca,

@@ -21,6 +21,8 @@ from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Snapshot
 from appliance.index.reach import Reachable
 from appliance.index.records import CertificateRecord
 from appliance.index.scene import Place, Scene, open_scene
+from appliance.policy.document import Policy
+from appliance.policy.locks import Locks, Target
 
 Basis = Literal["certificates", "policy"]
 
@@ -59,7 +61,8 @@ class GrantedAccess:
     """One principal that a grant gives to one holder, for at most ``ttl_s``.
 
     ``policy`` is the entry that put the grant in force, ``ca_phase`` that of the key which would sign:
-    ``signing``, or ``halted`` or ``none``, and nobody obtains anything.
+    ``signing``, or ``halted`` or ``none``, and nobody obtains anything; no more than while ``locked``, the
+    entry of a lock on the holder, on the group that he is in, or on the CA.
     """
 
     place: Place
@@ -67,6 +70,7 @@ class GrantedAccess:
     ca_phase: str
     policy: int
     ttl_s: int
+    locked: int | None
     reachable: Reachable
 
 
@@ -171,6 +175,7 @@ def _by_policy(
         customer=query.customer,
         after=after,
     )
+    locks = scene.snapshot.locks(scene.prefix.upto)
     for reachable in lines:
         ca = scene.policy.customers[reachable.group.customer].user_ca
         yield (
@@ -181,6 +186,21 @@ def _by_policy(
                 ca_phase=scene.signing_phase(ca, reachable.group.customer),
                 policy=seq,
                 ttl_s=min(reachable.filed.grant.ttl_s, max_ttl_s),
+                locked=_find_lock(locks, scene.policy, reachable, ca),
                 reachable=reachable,
             ),
         )
+
+
+def _find_lock(locks: Locks, policy: Policy, reachable: Reachable, ca: str) -> int | None:
+    """Return the lock that keeps a line from being of any use."""
+    if not locks.in_force:
+        return None
+    holder = reachable.holder
+    of_holder = (
+        (Target("group", holder.subject),)
+        if holder.kind == "group"
+        else locks.targets_of(policy, holder.subject, ())
+    )
+    lock = locks.find((*of_holder, Target("ca", ca)))
+    return None if lock is None else lock.seq

@@ -72,6 +72,19 @@ def _remove_host(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> 
     )
 
 
+def _place_lock(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    accounts = json.dumps(data.get("accounts", []))
+    by = f"{data['by']['provider']}:{data['by']['subject']}"
+    named = (data["kind"], data["name"], accounts, data["reason"], by)
+    portion.add("lock", entry.seq, *named, entry.time_ms, NEVER, None)
+
+
+def _lift_lock(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.change(
+        "UPDATE lock SET until_seq = ?, until_ms = ? WHERE seq = ?", entry.seq, entry.time_ms, data["lock"]
+    )
+
+
 def _keep_part(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
     portion.add("policy_part", entry.seq, data["name"], data["text"])
 
@@ -113,6 +126,8 @@ FOLDS: Final[Mapping[str, Fold]] = {
     "ca.halted": _halt,
     "host.registered": _register_host,
     "host.removed": _remove_host,
+    "lock.placed": _place_lock,
+    "lock.lifted": _lift_lock,
     "policy.file": _keep_part,
     "policy.applied": _apply_policy,
     "credential.created": _create_credential,

@@ -13,10 +13,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from appliance.errors import malformed
 from appliance.index.queries import MAX_PAGE, Snapshot
-from appliance.index.records import CredentialRecord, HostRecord, host_of
+from appliance.index.records import CredentialRecord, HostRecord, LockRecord, host_of, lock_of
 
 HOST_CURSOR: Final = r"^([0-9a-f]{2}){1,253}$"  # the name's bytes
 CREDENTIAL_CURSOR: Final = r"^[0-7][0-9a-f]{11}[0-9a-f]{16}$"  # milliseconds and id
+LOCK_CURSOR: Final = r"^[0-9a-f]{1,15}$"  # the entry that placed it
 _FIRST: Final = (2**62, "")
 
 _Record = TypeVar("_Record")
@@ -62,6 +63,18 @@ def list_credentials(snapshot: Snapshot, *, cursor: str | None, limit: int) -> L
     )
     found = [CredentialRecord(**row) for row in rows]
     return _cut(snapshot, found, limit, lambda each: f"{each.created_ms:012x}{each.id}")
+
+
+def list_locks(snapshot: Snapshot, *, lifted: bool, cursor: str | None, limit: int) -> Listed[LockRecord]:
+    """Return some of the locks, newest first: those in force, or all; raises as :func:`list_hosts`."""
+    rows = snapshot.rows(
+        "SELECT * FROM lock WHERE until_seq >= :until AND seq < :before ORDER BY seq DESC LIMIT :limit",
+        until=0 if lifted else snapshot.size,
+        before=2**62 if cursor is None else int(_check(LOCK_CURSOR, cursor), 16),
+        limit=_check_limit(limit) + 1,
+    )
+    found = [lock_of(row) for row in rows]
+    return _cut(snapshot, found, limit, lambda each: f"{each.lock.seq:x}")
 
 
 def _cut(snapshot: Snapshot, found: Sequence[Any], limit: int, position: Callable[[Any], str]) -> Listed[Any]:

@@ -14,7 +14,7 @@ from appliance.errors import ChanceryError
 from appliance.index.folds import FOLDS
 from appliance.index.holdings import first_holding, holding_id
 from appliance.index.portion import Portion
-from appliance.index.recorded import Recorded
+from appliance.index.recorded import Recorded, read_entry
 from appliance.index.schema import key_number, open_for_writing
 from appliance.index.shelves import FAILED, REVOKED, Shelf, shelf_number
 from appliance.ssh.content import CertificateType
@@ -168,12 +168,24 @@ class Projection:
         self._move(data["intent"], FAILED)
 
     def _revoke(self, entry: Recorded, data: Mapping[str, Any]) -> None:
-        log_number, seq = divmod(int(data["serial"]), 1 << 48)
-        if log_number != self._log_number or not self._move(seq, REVOKED):
-            return  # a serial that is not of this log, or was revoked before: the first revocation counts
-        by = data["by"]
-        revoked_by = f"entry {by}" if isinstance(by, int) else f"{by['provider']}:{by['subject']}"
-        self._portion.add("revocation", seq, entry.seq, entry.time_ms, data["reason"], revoked_by)
+        for seq in self._revoked(data):
+            if self._move(seq, REVOKED):  # of several about one certificate the first one counts
+                by = data["by"]
+                revoked_by = f"entry {by}" if isinstance(by, int) else f"{by['provider']}:{by['subject']}"
+                self._portion.add("revocation", seq, entry.seq, entry.time_ms, data["reason"], revoked_by)
+
+    def _revoked(self, data: Mapping[str, Any]) -> list[int]:
+        """Return the certificates of this log that an entry is about; one about a key is about none."""
+        if "serial" in data:
+            log_number, seq = divmod(int(data["serial"]), 1 << 48)
+            return [seq] if log_number == self._log_number else []
+        if "range" not in data:
+            return []
+        base = self._log_number << 48
+        first, last = (max(0, min(int(data["range"][end]) - base, 1 << 48)) for end in ("first", "last"))
+        sql = "SELECT intent FROM certificate WHERE seq BETWEEN ? AND ? ORDER BY seq"
+        intents = (read_entry(raw) for (raw,) in self._portion.read(sql, first, last))
+        return [intent.seq for intent in intents if intent.data["ca_key"] == data["ca_key"]]
 
     def _move(self, seq: int, to: int) -> bool:
         """Put a certificate and its principals on another shelf; say whether it was not there yet."""

@@ -30,9 +30,11 @@ from appliance.index.records import (
     LogRecord,
     certificate_of,
     host_of,
+    lock_of,
 )
 from appliance.index.schema import VERSION, open_for_reading
 from appliance.policy.document import Policy, PolicyFile, parse_policy
+from appliance.policy.locks import Locks
 
 MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 100
@@ -148,6 +150,14 @@ class Snapshot:
         sql = "SELECT * FROM host WHERE name = :name AND seq < :upto AND until_seq >= :upto"
         row = self.row(sql, name=name, upto=self._end(upto))
         return None if row is None else host_of(row)
+
+    def locks(self, upto: int | None = None) -> Locks:
+        """Return the locks in force."""
+        locks = Locks()
+        sql = "SELECT * FROM lock WHERE seq < :upto AND until_seq >= :upto ORDER BY seq"
+        for row in self.rows(sql, upto=self._end(upto)):
+            locks.place(lock_of(row).lock)
+        return locks
 
     def fleet(self) -> Fleet:
         """Return all registrations of hosts, for the question which hosts a group had; read once."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from appliance.index.recorded import ReadEntry, read_entry
+from appliance.policy.locks import Lock, Target
 from appliance.ssh.certificate import Certificate, attach_signature
 from appliance.ssh.certificate import parse_certificate_blob as parse_blob
 from appliance.ssh.content import CertificateType
@@ -236,6 +237,31 @@ class CredentialRecord:
         if self.revoked_ms is not None or (self.expires_s is not None and self.expires_s <= now_s):
             return False
         return used_up or self.uses is None or self.used < self.uses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRecord:
+    """A lock, and the entry that lifted it, if any did. Moments in milliseconds."""
+
+    lock: Lock
+    reason: str
+    placed_by: str
+    time_ms: int
+    lifted_seq: int | None
+    lifted_ms: int | None
+
+
+def lock_of(row: Mapping[str, Any]) -> LockRecord:
+    """Return the record of a row of ``lock``."""
+    target = Target(row["kind"], row["name"])
+    return LockRecord(
+        lock=Lock(seq=row["seq"], target=target, accounts=tuple(json.loads(row["accounts"]))),
+        reason=row["reason"],
+        placed_by=row["placed_by"],
+        time_ms=row["time_ms"],
+        lifted_seq=None if row["until_ms"] is None else row["until_seq"],
+        lifted_ms=row["until_ms"],
+    )
 
 
 def certificate_of(row: Sequence[Any], size: int) -> CertificateRecord:

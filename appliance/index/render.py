@@ -7,7 +7,7 @@ from typing import Any, Final
 from appliance.clock import format_rfc3339, format_rfc3339_ms
 from appliance.durations import format_duration
 from appliance.index.access import Access, AccessPage, Basis, CertifiedAccess, GrantedAccess
-from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRecord, HostRecord
+from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRecord, HostRecord, LockRecord
 
 TRUSTED_PHASES: Final = frozenset({"trusted", "signing"})
 
@@ -111,6 +111,23 @@ def render_host(record: HostRecord) -> dict[str, Any]:
     }
 
 
+def render_lock(record: LockRecord) -> dict[str, Any]:
+    """Render a lock."""
+    kind, name = record.lock.target
+    rendered = {
+        "lock": record.lock.seq,
+        "kind": kind,
+        "name": name,
+        "accounts": list(record.lock.accounts) or None,
+        "reason": record.reason,
+        "by": record.placed_by,
+        "placed": format_rfc3339_ms(record.time_ms),
+        "lifted": None if record.lifted_ms is None else format_rfc3339_ms(record.lifted_ms),
+        "lifted_entry": record.lifted_seq,
+    }
+    return {name: value for name, value in rendered.items() if value is not None}
+
+
 def render_bundle(host: str, bundle: dict[str, Any]) -> dict[str, Any]:
     """Render what the authority signed for a host; the signature is over the statement, as it stands."""
     return {
@@ -122,6 +139,20 @@ def render_bundle(host: str, bundle: dict[str, Any]) -> dict[str, Any]:
         "generated": format_rfc3339(bundle["generated_s"]),
         "fresh_until": format_rfc3339(bundle["fresh_until_s"]),
         "ledger_size": bundle["size"],
+    }
+
+
+def render_krl(ca: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Render what the authority signed about a KRL; the signature is over the statement, as it stands."""
+    return {
+        "ca": ca,
+        "sha256": told["sha256"],
+        "version": str(told["version"]),
+        "statement": told["statement"],
+        "signature": told["signature"],
+        "generated": format_rfc3339(told["generated_s"]),
+        "fresh_until": format_rfc3339(told["fresh_until_s"]),
+        "ledger_size": told["size"],
     }
 
 
@@ -185,6 +216,7 @@ def _render_granted(row: GrantedAccess) -> dict[str, Any]:
         "customer": reachable.group.customer,
         "ca": row.ca,
         "ttl": format_duration(row.ttl_s),
+        "locked": row.locked,
         "source": grant.source,
         "force_command": grant.force_command,
         "permit": grant.permit,

@@ -17,7 +17,7 @@ import msgpack
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 # What a million certificates have in the indexes stays in memory, and what many commits change is written
 # once for them all.
 _CACHE_KIB: Final = 131_072
@@ -105,6 +105,20 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
         },
         "seq",
     ),
+    "lock": (
+        {
+            "seq": int,
+            "kind": str,
+            "name": str,
+            "accounts": str,  # JSON
+            "reason": str,
+            "placed_by": str,
+            "time_ms": int,
+            "until_seq": int,  # of the entry that lifts it
+            "until_ms": int,
+        },
+        "seq",
+    ),
     "policy": ({"seq": int, "time_ms": int}, "seq"),
     "policy_part": ({"seq": int, "name": str, "text": str}, "seq"),
     "policy_file": ({"policy": int, "position": int, "name": str, "text": str}, ("policy", "position")),
@@ -140,6 +154,7 @@ _SMALL: Final = (
     ("principal", "principal_host_group", ("host_group", "login")),
     ("host", "host_name", ("name", "seq")),
     ("host", "host_until", ("until_seq", "seq")),
+    ("lock", "lock_until", ("until_seq", "seq")),
     ("ca_phase", "ca_phase_ca", ("ca", "seq")),
 )
 

@@ -6,20 +6,26 @@ reader, and a generator of examples, where to look.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from appliance.durations import parse_duration
+from appliance.identity.identity import MAX_SUBJECT, check_reference
 from appliance.moments import parse_moment_ms
 from appliance.networks import parse_networks
 from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
 from appliance.policy.values import MAX_TTL_S, PERMITS
+from appliance.ssh.keys import fingerprint, parse_fingerprint, parse_public_key_line
 
 KEY_FORMAT: Final = "ssh-public-key"
 CERTIFICATE_FORMAT: Final = "ssh-certificate"
 TTL_FORMAT: Final = "ttl"
 NETWORK_FORMAT: Final = "cidr"
+REFERENCE_FORMAT: Final = "identity"
+# 256 bits in base64: the last digit has four of them.
+FINGERPRINT: Final = r"^SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]$"
+_T = TypeVar("_T")
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
@@ -43,6 +49,24 @@ def _check_networks(blocks: list[str]) -> list[str]:
 def _check_moment(text: str) -> str:
     parse_moment_ms(text)
     return text
+
+
+def _read_key(text: str) -> str:
+    """Read a key as its fingerprint, given that or the public key itself."""
+    if text.startswith("SHA256:"):
+        parse_fingerprint(text)
+        return text
+    return fingerprint(parse_public_key_line(text))
+
+
+def _check_group(name: str) -> str:
+    return check_reference(name) if ":" in name else check_name(name)
+
+
+def _leave_out_null(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+    (described,) = [each for each in schema.pop("anyOf") if each.get("type") != "null"]
+    schema |= described
 
 
 def _read_whole(number: object) -> object:
@@ -80,6 +104,42 @@ MomentField = Annotated[
         max_length=40,
         description="RFC 3339, such as 2026-01-31T08:00:00Z",
         json_schema_extra={"format": "date-time"},
+    ),
+]
+# What need not be there, and is absent then: a query cannot say null, and a reply does not.
+Maybe = Annotated[_T | None, Field(default=None, json_schema_extra=_leave_out_null)]
+_REFERENCE: Final[dict[str, Any]] = {
+    "type": "string",
+    "minLength": 3,
+    "maxLength": MAX_SUBJECT + 33,
+    "format": REFERENCE_FORMAT,
+}
+ReferenceField = Annotated[
+    str,
+    AfterValidator(check_reference),
+    WithJsonSchema(_REFERENCE | {"description": "provider:subject, such as oidc:ada"}),
+]
+GroupField = Annotated[
+    str,
+    AfterValidator(_check_group),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": r"^[a-z0-9][a-z0-9._-]{0,62}$"}, _REFERENCE],
+            "description": "a group of the policy, or a provider's, such as oidc:dba",
+        }
+    ),
+]
+KeyField = Annotated[
+    str,
+    AfterValidator(_read_key),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": FINGERPRINT},
+                {"type": "string", "maxLength": 12_288, "format": KEY_FORMAT},
+            ],
+            "description": "a public key, as in an id_….pub file, or its fingerprint as ssh-keygen -l has it",
+        }
     ),
 ]
 # Comes last among the annotations of an int, so that its bounds are described.

@@ -18,6 +18,7 @@ ORDER_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "credential.create": frozenset({"admin"}),
     "host.add": frozenset({"admin", "enroller"}),
     "host.remove": frozenset({"admin", "enroller"}),
+    "lock.lift": frozenset({"admin", "operator"}),
 }
 
 ACT_ROLES: Final[Mapping[str, frozenset[Role]]] = {
@@ -26,6 +27,8 @@ ACT_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "credential.revoke": frozenset({"admin", "operator"}),
     "host.certify": frozenset({"enroller"}),
     "host.read": frozenset({"admin", "auditor", "enroller", "operator"}),
+    "lock.place": frozenset({"admin", "operator"}),
+    "lock.read": frozenset({"admin", "auditor", "operator"}),
     "ledger.read": frozenset({"auditor"}),
     "policy.read": frozenset({"admin"}),
 }

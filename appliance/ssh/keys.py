@@ -157,12 +157,16 @@ def fingerprint(key: PublicKey) -> str:
 
 def fingerprint_of_blob(blob: bytes) -> str:
     """Return the fingerprint of a key's blob; that it is one is not checked."""
-    digest = hashlib.sha256(blob).digest()
+    return format_fingerprint(hashlib.sha256(blob).digest())
+
+
+def format_fingerprint(digest: bytes) -> str:
+    """Format the SHA-256 of a key's blob as its fingerprint."""
     return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
 
 
 def parse_fingerprint(text: str) -> bytes:
-    """Parse a fingerprint and return the SHA-256 in it; the inverse of :func:`fingerprint_of_blob`.
+    """Parse a fingerprint and return the SHA-256 in it; the inverse of :func:`format_fingerprint`.
 
     Raises:
         SshFormatError: it is none.

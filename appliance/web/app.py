@@ -38,7 +38,9 @@ from appliance.web.views import (
     certificates,
     credentials,
     hosts,
+    krl,
     ledger,
+    locks,
     policy,
     revocations,
     sessions,
@@ -46,12 +48,14 @@ from appliance.web.views import (
 
 log = logging.getLogger(__name__)
 
-_VIEWS: Final = (certificates, revocations, cas, hosts, credentials, access, policy, ledger, sessions)
+_VIEWS: Final = (
+    *(certificates, revocations, locks, krl, cas, hosts, credentials, access, policy, ledger, sessions),
+)
 # What anyone may read; everything else under /v1 needs to know who is asking.
 _ANONYMOUS: Final = frozenset(
     {
-        *("cas.list_", "cas.public_key", "ledger.checkpoint", "sessions.providers", "sessions.create"),
-        *("openapi", "docs", "problem", "static"),
+        *("cas.list_", "cas.public_key", "krl.fetch", "krl.sign", "ledger.checkpoint"),
+        *("sessions.providers", "sessions.create", "openapi", "docs", "problem", "static"),
     }
 )
 # Of a name that the requester made up.

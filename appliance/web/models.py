@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from appliance.authority.commands import AddHost, CommandBody, CreateCredential, RemoveHost
+from appliance.authority.commands import AddHost, CommandBody, CreateCredential, LiftLock, RemoveHost
 from appliance.authority.orders import MAX_ORDERS, OrderBody
 from appliance.index.access import ACCESS_CURSOR
-from appliance.index.paging import CREDENTIAL_CURSOR, HOST_CURSOR
+from appliance.index.paging import CREDENTIAL_CURSOR, HOST_CURSOR, LOCK_CURSOR
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
 from appliance.index.search import CERTIFICATE_CURSOR
 from appliance.policy.document import MAX_FILE, MAX_FILES
-from appliance.policy.fields import CERTIFICATE_FORMAT, HostNameField, MomentField, NameField
+from appliance.policy.fields import (
+    CERTIFICATE_FORMAT,
+    FINGERPRINT,
+    HostNameField,
+    Maybe,
+    MomentField,
+    NameField,
+)
 from appliance.web.jsonbody import MAX_MEMBERS
 
-_T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=CommandBody)
 
 
-def _leave_out_null(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
-    (described,) = [each for each in schema.pop("anyOf") if each.get("type") != "null"]
-    schema |= described
-
-
-# What need not be there, and is absent then: a query cannot say null, and a reply does not.
-Maybe = Annotated[_T | None, Field(default=None, json_schema_extra=_leave_out_null)]
 Moment = MomentField
-# 256 bits in base64: the last digit has four of them.
-FINGERPRINT: Final = r"^SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]$"
 Word = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -82,6 +78,19 @@ class CredentialsQuery(_Paged):
     """Some of the credentials."""
 
     cursor: Maybe[Annotated[str, Field(pattern=CREDENTIAL_CURSOR, description="from the page before")]]
+
+
+class LocksQuery(_Paged):
+    """Some of the locks."""
+
+    cursor: Maybe[Annotated[str, Field(pattern=LOCK_CURSOR, description="from the page before")]]
+    lifted: Annotated[bool, Field(description="also those that were lifted")] = False
+
+
+class LockPath(_Model):
+    """A lock by the entry that placed it."""
+
+    seq: Annotated[int, Field(ge=0, le=2**53 - 1)]
 
 
 class SerialPath(_Model):
@@ -170,6 +179,10 @@ class RemoveHostOrder(Ordered[RemoveHost]):
 
 class CreateCredentialOrder(Ordered[CreateCredential]):
     """Put an API credential on record."""
+
+
+class LiftLockOrder(Ordered[LiftLock]):
+    """Lift a lock."""
 
 
 class PolicyFileBody(_Model):

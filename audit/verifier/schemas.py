@@ -163,6 +163,16 @@ SCHEMAS: Final[Mapping[tuple[str, int], Shape]] = {
         ("key",),
         ("ca_key", "range"),
     ),
+    ("lock.placed", 1): record(
+        {
+            "kind": one_of("person", "identity", "group", "service", "host", "key", "ca"),
+            "name": NAME,
+            "reason": text,
+            "by": IDENTITY,
+        },
+        {"accounts": set_of(NAME)},
+    ),
+    ("lock.lifted", 1): record({"lock": SEQ, **ORDERED}, {"reason": text}),
     ("policy.file", 1): record(
         {
             "name": NAME,

@@ -8,18 +8,25 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from appliance.authority.cutoff import MAX_CUT
+from appliance.authority.cutting import CutDone, CutOff, FindCause
 from appliance.authority.denials import Denials
 from appliance.authority.issuance import Cycle, IssueCertificates
+from appliance.authority.locking import find_lock
 from appliance.authority.orders import NAMESPACE, order_message
 from appliance.authority.releases import Release
 from appliance.authority.replay import Replayer
+from appliance.authority.revocation import find_revocation
 from appliance.authority.state import State
 from appliance.authority.writer import Writer
+from appliance.cutting import LockBody, RevocationBody
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.requests import HostRequest, UserRequest
@@ -172,6 +179,22 @@ class TestAuthority:
         reply = Reply()
         self.writer.submit(IssueCertificates(self.cycle, who, request, reply))
         return reply
+
+    def lock(self, **named: str) -> CutDone | Refusal:
+        """Have carol place a lock, on ``person="ada"`` say."""
+        body = LockBody.model_validate({"reason": "test", **named})
+        return self.cut(partial(find_lock, identity("carol"), body))
+
+    def revoke(self, **named: str) -> CutDone | Refusal:
+        """Have carol revoke, by ``serial="…"`` say."""
+        body = RevocationBody.model_validate({"reason": "test", **named})
+        return self.cut(partial(find_revocation, identity("carol"), body))
+
+    def cut(self, find: FindCause, *, most: int = MAX_CUT) -> CutDone | Refusal:
+        """Cut off, so many certificates in each command, and wait until that is done."""
+        answers: SimpleQueue[CutDone | Refusal] = SimpleQueue()
+        self.writer.submit(CutOff(find, self.writer.submit_owed, answers.put, most=most))
+        return answers.get(timeout=10)
 
     @staticmethod
     def wait(reply: Reply) -> Release | Refusal:

@@ -29,6 +29,8 @@ DATA: Final = Path(os.environ["DESCRIBED_DATA"])
 KEY: Final = Path(os.environ["DESCRIBED_KEY"])
 POLICY: Final = Path(os.environ["DESCRIBED_POLICY"]).read_text("utf-8")
 CERTIFICATE: Final = os.environ["DESCRIBED_CERTIFICATE"]
+LOCK: Final = int(os.environ["DESCRIBED_LOCK"])
+OTHER_HOST: Final = "db-1.acme.example"
 SERIAL: Final = os.environ["DESCRIBED_SERIAL"]
 OWN_CREDENTIAL: Final = os.environ["DESCRIBED_CREDENTIAL"]
 OTHER_CREDENTIAL: Final = os.environ["DESCRIBED_OTHER_CREDENTIAL"]
@@ -36,12 +38,15 @@ OTHER_CREDENTIAL: Final = os.environ["DESCRIBED_OTHER_CREDENTIAL"]
 _LINES: Final = [
     format_public_key_line(public_key(kind)) for kind in ("ed25519", "nistp256", "nistp384", "nistp521")
 ]
+_OTHER_LINE: Final = format_public_key_line(public_key("ed25519", 77))
 _WORDS: Final = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=40)
 _FORMATS: Final[dict[str, st.SearchStrategy[str]]] = {
     "ssh-public-key": st.sampled_from(_LINES),
     "ssh-certificate": st.just(CERTIFICATE),
     "policy": st.just(POLICY),
     "subject": _WORDS,
+    # Of nobody who asks for certificates here.
+    "identity": _WORDS.map("oidc:{}".format),
     "ttl": st.builds("{}{}".format, st.integers(1, 52), st.sampled_from("smhdw")),
     "cidr": st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str),
     "tile-index": st.sampled_from(["000", "001", "999"]),
@@ -58,7 +63,9 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     _choose_sizes(case.query)
     _choose_subject(case.path_parameters)
     if isinstance(case.body, dict):
-        if str(case.body.get("host", "")).endswith(tuple("abcdefghijklm")):
+        if case.path in {"/v1/locks", "/v1/revocations"}:
+            _spare(case.body)
+        elif str(case.body.get("host", "")).endswith(tuple("abcdefghijklm")):
             case.body["host"] = HOST
         _settle(case)
 
@@ -71,8 +78,20 @@ def _choose_subject(path: Any) -> None:
         path["id"] = OTHER_CREDENTIAL
     if str(path.get("serial")).endswith(("0", "2", "4")):
         path["serial"] = SERIAL
+    if str(path.get("ca")).endswith(tuple("abcdefghijklm")):
+        path["ca"] = "acme-users"
+    if isinstance(path.get("seq"), int) or str(path.get("seq")).isdecimal():
+        path["seq"] = LOCK
     if path.get("index") == "000":
         path |= {"level": "entries", "index": "000.p/8"}
+
+
+def _spare(body: dict[str, Any]) -> None:
+    """Cut off nothing that other requests are about."""
+    if str(body.get("key")) in _LINES:
+        body["key"] = _OTHER_LINE
+    if str(body.get("host", "")).endswith(tuple("abcdefghijklm")):
+        body["host"] = OTHER_HOST
 
 
 def _choose_sizes(query: Any) -> None:
@@ -100,6 +119,8 @@ def _settle(case: Any) -> None:
         command = _policy_command(files)
     elif isinstance(command, dict):
         _sort(command)
+        if case.method == "DELETE" and isinstance(command.get("lock"), int):
+            command["lock"] = _as_int((case.path_parameters or {}).get("seq", 0))
         if case.method == "DELETE" and isinstance(command.get("name"), str):
             command["name"] = (case.path_parameters or {}).get("name", "")
         if "customer" in command and isinstance(command["customer"], str):

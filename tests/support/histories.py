@@ -230,6 +230,26 @@ def _revoke(draw: st.DrawFn, history: History) -> None:
     history.add("certificate.revoked", {"serial": serial, "reason": reason, "by": identity("carol")})
 
 
+LOCKED: Final = (
+    *(("identity", f"oidc:{name}") for name in SUBJECTS),
+    ("service", "oidc:ci"),
+    *(("group", name) for name in ("staff", "all", "oidc:team")),
+    ("ca", "acme-users"),
+)
+
+
+def _lock(draw: st.DrawFn, history: History) -> None:
+    kind, name = draw(st.sampled_from(LOCKED))
+    history.add("lock.placed", {"kind": kind, "name": name, "reason": "x", "by": identity("carol")})
+
+
+def _lift(draw: st.DrawFn, history: History) -> None:
+    lifted = {entry.data["lock"] for entry in history.entries if entry.kind == "lock.lifted"}
+    placed = [entry.seq for entry in history.entries if entry.kind == "lock.placed"]
+    if in_force := [seq for seq in placed if seq not in lifted]:
+        history.add("lock.lifted", {"lock": draw(st.sampled_from(in_force))} | ordered("lock.lift"))
+
+
 def _halt(draw: st.DrawFn, history: History) -> None:
     customer, kind = draw(st.sampled_from(CUSTOMERS)), draw(st.sampled_from(("user", "host")))
     key = fingerprint(ca_key(customer, kind))
@@ -238,4 +258,7 @@ def _halt(draw: st.DrawFn, history: History) -> None:
 
 
 # Some more often than others.
-_STEPS: Final = (_apply, _register, _register, _remove, *[_intend] * 4, *[_conclude] * 4, _revoke, _halt)
+_STEPS: Final = (
+    *(_apply, _register, _register, _remove, *[_intend] * 4, *[_conclude] * 4, _revoke, _halt),
+    *(_lock, _lift),
+)

@@ -212,9 +212,28 @@ def access_by_policy(entries: list[Json], asked: Json, at_ms: int) -> list[Json]
                         "policy": seq,
                         "ca_phase": "halted" if halted(then, f"{group['customer']}-users") else "signing",
                     }
+                    if (lock := locked(then, document, row)) is not None:
+                        row["locked"] = lock
                     if _covers(asked, row, then, [group]):
                         rows.append(row)
     return rows
+
+
+def locked(then: list[Json], document: Json, row: Json) -> int | None:
+    """Return the first lock in force on the holder or the CA of a row."""
+    lifted = {entry["data"]["lock"] for entry in then if entry["kind"] == "lock.lifted"}
+    names = {("ca", f"{row['customer']}-users")}
+    if row["kind"] == "group":
+        names.add(("group", row["subject"]))
+    else:
+        names |= {("identity", row["subject"]), ("service", row["subject"])}
+        groups = document.get("group", [])
+        names |= {("group", each["name"]) for each in groups if row["subject"] in each["members"]}
+    for entry in then:
+        on = (entry["data"].get("kind"), entry["data"].get("name"))
+        if entry["kind"] == "lock.placed" and entry["seq"] not in lifted and on in names:
+            return int(entry["seq"])
+    return None
 
 
 def _holders(who: Json, document: Json) -> Iterator[tuple[str, str]]:

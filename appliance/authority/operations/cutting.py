@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from appliance.authority.cutting import CutDone, CutOff, FindCause, render_done
+from appliance.authority.locking import find_lock
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
-from appliance.authority.revocation import RevokeCertificate, RevokeCredential
+from appliance.authority.revocation import RevokeCredential, find_revocation
 from appliance.authority.server import Peer, Reply
+from appliance.cutting import LockBody, RevocationBody
 from appliance.errors import Refusal
-from appliance.requests import CredentialRevocationBody, RevocationBody, check_body
+from appliance.requests import CredentialRevocationBody, check_body
 
 
 class Cutting:
@@ -22,21 +26,35 @@ class Cutting:
     def table(self) -> Table:
         """Return the operations by their names."""
         return {
-            "certificate.revoke": self._revoke_certificate,
+            "certificate.revoke": self._revoke_certificates,
+            "lock.place": self._place_lock,
             "credential.revoke": self._revoke_credential,
         }
 
-    def _revoke_certificate(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+    def _revoke_certificates(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         body = check_body(RevocationBody, args.get("body"))
-        self._parts.writer.submit(
-            RevokeCertificate(find_caller(self._parts, peer, args), body, _tell_seq(reply))
-        )
+        self._cut(partial(find_revocation, find_caller(self._parts, peer, args), body), reply)
+
+    def _place_lock(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        body = check_body(LockBody, args.get("body"))
+        self._cut(partial(find_lock, find_caller(self._parts, peer, args), body), reply)
+
+    def _cut(self, find: FindCause, reply: Reply) -> None:
+        writer = self._parts.writer
+        writer.submit(CutOff(find, writer.submit_owed, _tell_done(reply)))
 
     def _revoke_credential(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         body = check_body(CredentialRevocationBody, args.get("body"))
         self._parts.writer.submit(
             RevokeCredential(find_caller(self._parts, peer, args), body, _tell_seq(reply))
         )
+
+
+def _tell_done(reply: Reply) -> Callable[[CutDone | Refusal], None]:
+    def answer(outcome: CutDone | Refusal) -> None:
+        reply(outcome if isinstance(outcome, Refusal) else render_done(outcome))
+
+    return answer
 
 
 def _tell_seq(reply: Reply) -> Callable[[int | Refusal | None], None]:

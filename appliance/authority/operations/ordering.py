@@ -18,8 +18,10 @@ from appliance.authority.commands import (
     CommandBody,
     CreateCa,
     CreateCredential,
+    LiftLock,
     RemoveHost,
 )
+from appliance.authority.locking import lift_lock
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.orders import MAX_ORDERS, OrderBody
 from appliance.authority.server import Peer, Reply
@@ -35,6 +37,7 @@ _MODELS: Final[Mapping[str, type[CommandBody]]] = {
     "host.add": AddHost,
     "host.remove": RemoveHost,
     "credential.create": CreateCredential,
+    "lock.lift": LiftLock,
 }
 
 
@@ -80,6 +83,8 @@ class Ordering:
                 return remove_host(command, orders, answer)
             case CreateCredential():
                 return create_credential(command, orders, answer)
+            case LiftLock():
+                return lift_lock(command, orders, answer)
         raise malformed("command.verb", f"{command.verb} is not carried out here")
 
 

@@ -10,6 +10,7 @@ from appliance.authority.admission import Admission
 from appliance.authority.bundle import HostView
 from appliance.authority.ceremony import Ceremony
 from appliance.authority.issuance import Cycle
+from appliance.authority.listing import Lister
 from appliance.authority.rates import Rates
 from appliance.authority.server import Peer, Reply
 from appliance.authority.state import State
@@ -33,6 +34,7 @@ class Parts:
     status: Callable[[State, At], dict[str, Any]]
     probe: Callable[[Reply], None]
     bundle: Callable[[HostView, int, Reply], None]
+    lister: Lister
     admission: Admission
     rates: Rates
     readers: Collection[int] = ()

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from appliance.authority.bundle import HostView, view_host
+from appliance.authority.bundle import FRESH_S, HostView, view_host
+from appliance.authority.krl import KrlView, MadeKrl, view_krl
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.server import Peer, Reply
@@ -16,6 +17,8 @@ from appliance.errors import Refusal, malformed
 
 MAX_ENTRIES: Final = 2_000
 MAX_ENTRIES_BYTES: Final = 4 * 1_048_576
+# Of one reply, which has to fit a frame: more than three million serials far from each other.
+MAX_KRL: Final = 28 * 1_048_576
 MAX_WAIT_S: Final = 30.0
 MAX_SEQ: Final = 2**53 - 1
 
@@ -31,6 +34,7 @@ class Reading:
         """Return the operations by their names."""
         return {
             "host.sshd": self._host_sshd,
+            "krl": self._krl,
             "context": self._context,
             "entries": self._entries,
             "status": self._status,
@@ -56,6 +60,30 @@ class Reading:
                 return
             try:
                 self._parts.bundle(found, min(min_size, found.size), reply)
+            except Refusal as refusal:
+                reply(refusal)
+
+        self._parts.writer.submit(ReadState(read, answer))
+
+    def _krl(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Give a CA's KRL and its signed statement, to anyone; not the KRL itself to who ``has`` it."""
+        name, has = args.get("ca"), args.get("has")
+        if not isinstance(name, str):
+            raise malformed("ca", "expected the name of a CA")
+        lister = self._parts.lister
+
+        def read(state: State, at: At) -> MadeKrl | KrlView:
+            return lister.find(state, name, at.time_s) or view_krl(state, name, at.time_s)
+
+        def give(made: MadeKrl | Refusal) -> None:
+            reply(made if isinstance(made, Refusal) else _render_krl(made, has))
+
+        def answer(found: object) -> None:
+            try:
+                if isinstance(found, KrlView):
+                    lister.submit(found, give)
+                else:
+                    reply(_render_krl(found, has) if isinstance(found, MadeKrl) else found)
             except Refusal as refusal:
                 reply(refusal)
 
@@ -89,6 +117,22 @@ class Reading:
 
     def _probe(self, _peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
         self._parts.probe(reply)
+
+
+def _render_krl(made: MadeKrl, has: object) -> dict[str, Any] | Refusal:
+    if len(made.krl) > MAX_KRL:
+        return Refusal("too-large", f"the KRL has {len(made.krl)} bytes, more than can be handed over")
+    told: dict[str, Any] = {
+        "sha256": made.sha256,
+        "ca_key": made.ca_key,
+        "statement": made.statement,
+        "size": made.size,
+        "version": made.version,
+        "generated_s": made.generated_s,
+        "fresh_until_s": made.generated_s + FRESH_S,
+    }
+    told |= {} if made.signature is None else {"signature": made.signature}
+    return told if has == made.sha256 else told | {"krl": made.krl}
 
 
 def _context(state: State, at: At) -> dict[str, Any]:

@@ -1,18 +1,17 @@
-"""``/v1/revocations``: cutting off, by serial."""
+"""``/v1/revocations``: cutting off certificates and keys."""
 
 from __future__ import annotations
 
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from appliance.requests import RevocationBody
+from appliance.cutting import RevocationBody
+from appliance.index.cut import render_revoked
 from appliance.web.description import problems
-from appliance.web.replies import CertificateRevoked
+from appliance.web.replies import Revoked
 from appliance.web.services import Services
 
-_TAG = Tag(name="revocations", description="Cut a certificate off.")
-# Said wherever access is cut off, since it is what people forget.
-CAVEAT = "sessions that are open are not ended by it, and a host learns of it from the KRL only"
+_TAG = Tag(name="revocations", description="Cut certificates off.")
 
 
 def build(services: Services) -> APIBlueprint:
@@ -21,16 +20,16 @@ def build(services: Services) -> APIBlueprint:
 
     @api.post(
         "",
-        summary="Revoke a certificate",
-        responses={200: CertificateRevoked, 201: CertificateRevoked},  # 200: it had been revoked before
+        summary="Revoke certificates",
+        responses={200: Revoked, 201: Revoked},  # 200: there was nothing left to revoke
         openapi_extensions=problems("policy-denied", "not-found"),
     )
     def revoke(body: RevocationBody) -> tuple[Response, int]:
-        """By serial; needs the role operator or admin, and no signature: it only takes away."""
-        done = services.ask("certificate.revoke", body=body.model_dump())
-        reply = {"serial": body.serial, "revoked": True, "note": CAVEAT}
-        if "seq" not in done:
-            return jsonify(reply | {"already": True}), 200
-        return jsonify(reply | {"entry": done["seq"]}), 201
+        """One by serial or key id, all of a subject, or a key and all for it.
+
+        Needs the role operator or admin, and no signature: it only takes away.
+        """
+        done = services.ask("certificate.revoke", body=body.model_dump(exclude_none=True))
+        return jsonify(render_revoked(services.index, body.named, done)), 201 if "seq" in done else 200
 
     return api

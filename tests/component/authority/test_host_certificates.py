@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from appliance.authority.releases import Release
-from appliance.authority.revocation import RevokeCertificate
 from appliance.authority.state import KEPT_AFTER_EXPIRY_S
-from appliance.requests import HostRequest, RevocationBody
-from support.authority import NOW_MS, Reply, TestAuthority, identity, running_authority
+from appliance.requests import HostRequest
+from support.authority import NOW_MS, TestAuthority, identity, running_authority
 from support.ssh_examples import public_key
 
 HOST = "web-1.acme.example"
@@ -33,10 +32,7 @@ def test_newest_certificate_that_is_valid_is_found_after_a_later_one_is_revoked(
         assert newest(authority) is None
         first, second = certify(authority), certify(authority)
         assert newest(authority) == second
-        revoked = Reply()
-        body = RevocationBody(serial=str(authority.state.serial(second)), reason="key lost")
-        authority.writer.submit(RevokeCertificate(CAROL, body, revoked))  # type: ignore[arg-type]
-        assert revoked.arrived.wait(10)
+        authority.revoke(serial=str(authority.state.serial(second)))
         assert newest(authority) == first
         assert newest(authority, NOW_S + 3_600) is None
 

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from appliance.authority.releases import Release
-from appliance.authority.revocation import RevokeCertificate
 from appliance.index.access import AccessQuery, CertifiedAccess, find_access
 from appliance.index.projection import OutOfOrder, Projection
 from appliance.index.queries import Index, IndexUnavailable
 from appliance.index.schema import open_for_reading
 from appliance.index.search import CertificateFilter, find_certificates
-from appliance.requests import RevocationBody, UserRequest
+from appliance.requests import UserRequest
 from appliance.ssh.certificate import decode_tbs
 from audit.entry import Entry, decode_entry
 from audit.stores.sqlite import SqliteReader
@@ -35,8 +34,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
             request = UserRequest(public_key=public_key("ed25519", number + 1), ttl_s=60 * (number + 1))
             reply = authority.ask(identity(subject), request)
             if isinstance(reply, Release) and number % 3 == 0:
-                body = RevocationBody(serial=str(reply.certificates[0].content.serial), reason="third")
-                authority.writer.submit(RevokeCertificate(identity("carol"), body, lambda _outcome: None))
+                authority.revoke(serial=str(reply.certificates[0].content.serial))
         authority.wait(authority.ask_later(identity(), UserRequest(public_key=public_key("ed25519", 99))))
     reader = SqliteReader(path)
     found = [decode_entry(raw) for raw in reader.entries(0, reader.size())]

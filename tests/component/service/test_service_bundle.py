@@ -25,6 +25,7 @@ def install(service: Service, document: dict[str, Any], directory: Path) -> dict
     """Put what a document says where its own sshd_config lines look for it; return those lines."""
     (directory / "principals").mkdir()
     (directory / "trusted_user_cas").write_text(document["trusted_user_cas"])
+    (directory / "revoked_keys").write_bytes(service.http("GET", document["krl"]).body)
     for each in document["principals"]:
         (directory / "principals" / each["login"]).write_text(each["text"])
     if "host_certificate" in document:

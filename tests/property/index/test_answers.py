@@ -133,7 +133,8 @@ def agree(found: Any, expected: Any) -> bool:
     if isinstance(found, str) or isinstance(expected, str):
         return bool(found == expected)
     return len(found) == len(expected) and all(
-        row.items() >= wanted.items() for row, wanted in zip(found, expected, strict=True)
+        row.items() >= wanted.items() and row.get("locked") == wanted.get("locked")
+        for row, wanted in zip(found, expected, strict=True)
     )
 
 

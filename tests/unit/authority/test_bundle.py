@@ -134,6 +134,21 @@ def test_certificate_comes_with_the_line_that_uses_it() -> None:
     assert "HostCertificate /etc/ssh/chancery/host-cert.pub\n" in held["sshd_config"]
 
 
+def test_document_names_the_krl_of_the_customer_and_the_line_that_uses_it() -> None:
+    found = document(view(state()))
+    assert found["krl"] == "/v1/krl/users"
+    assert "RevokedKeys /etc/ssh/chancery/revoked_keys\n" in found["sshd_config"]
+
+
+def test_host_that_trusts_no_ca_needs_no_krl() -> None:
+    """sshd refuses everyone while the file is missing, so the line comes only with a KRL to fetch."""
+    folded = state()
+    del folded.cas["users"]
+    found = document(view(folded))
+    assert "krl" not in found
+    assert "RevokedKeys" not in found["sshd_config"]
+
+
 def test_document_says_nothing_of_when_it_was_made() -> None:
     later = replace(view(state()), now_s=NOW_S + 1_000, size=99)
     assert build_document(later, None) == build_document(view(state()), None)

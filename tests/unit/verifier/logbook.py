@@ -333,6 +333,17 @@ EXAMPLES: list[tuple[str, Data]] = [
         {"ca_key": FINGERPRINT, "range": {"first": "1", "last": "9"}, "reason": "hold", "by": 17},
     ),
     (
+        "lock.placed",
+        {
+            "kind": "person",
+            "name": "ada",
+            "reason": "left",
+            "by": ALICE,
+            "accounts": ["ldap:ada", "oidc:ada"],
+        },
+    ),
+    ("lock.lifted", {"lock": 17, "reason": "back", **ORDER}),
+    (
         "policy.file",
         {"name": "acme.toml", "part": 1, "parts": 2, "text": "version = 1\n", "customer": "acme"},
     ),

@@ -83,6 +83,10 @@ def _misfits() -> Iterator[tuple[str, Data]]:
     yield "certificate.revoked", {"range": {"first": "1", "last": "2"}, "reason": "lost", "by": 1}
     yield "certificate.revoked", {"serial": "01", "reason": "lost", "by": 1}
     yield "certificate.revoked", {"serial": "1", "reason": "lost", "by": "alice"}
+    yield "lock.placed", example("lock.placed", kind="planet")
+    yield "lock.placed", example("lock.placed", accounts=["oidc:ada", "ldap:ada"])
+    yield "lock.placed", example("lock.placed", accounts=[])
+    yield "lock.lifted", example("lock.lifted", lock="17")
     yield "policy.file", example("policy.file", text="é" * 20_001)
     yield "policy.applied", example("policy.applied", orders=[])
     yield "policy.applied", example("policy.applied", command={"word": "policy.apply"})
