@@ -134,3 +134,11 @@ class CreateCredential(CommandBody):
     secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     expires_s: Annotated[int, Field(ge=0, le=2**53 - 1), READ_WHOLE] | None = None
     uses: Annotated[int, Field(ge=1, le=2**31), READ_WHOLE] | None = None
+
+
+class CancelLeave(CommandBody):
+    """``leave.cancel``: a leave holds no more, or with ``ends_s`` no longer than until then."""
+
+    verb: Literal["leave.cancel"] = "leave.cancel"
+    leave: Annotated[int, Field(ge=0, le=2**53 - 1, description="the entry that booked it"), READ_WHOLE]
+    ends_s: Annotated[int, Field(ge=0, le=2**53 - 1, description="Unix seconds"), READ_WHOLE] | None = None

@@ -26,6 +26,8 @@ class Code(StrEnum):
     BAD_ORDER = "bad-order"
     NOT_ENTITLED = "not-entitled"
     SHARED_KEY = "shared-key"
+    WRONG_LEAVE = "wrong-leave"
+    NOT_REVOKED = "not-revoked"
 
     OPEN_INTENT = "open-intent"
     UNKNOWN_KIND = "unknown-kind"

@@ -27,6 +27,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "host.registered": "host.add",
     "host.removed": "host.remove",
     "credential.created": "credential.create",
+    "leave.cancelled": "leave.cancel",
 }
 # How the token's public keys tell which algorithm was ordered.
 _KEY_TYPES: Final[Mapping[str, str]] = {

@@ -18,14 +18,18 @@ ORDER_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "credential.create": frozenset({"admin"}),
     "host.add": frozenset({"admin", "enroller"}),
     "host.remove": frozenset({"admin", "enroller"}),
+    "leave.cancel": frozenset({"admin", "operator"}),
 }
 
 ACT_ROLES: Final[Mapping[str, frozenset[Role]]] = {
+    "approval.read": frozenset({"admin", "auditor", "operator"}),
     "certificate.read": frozenset({"auditor"}),
     "certificate.revoke": frozenset({"admin", "operator"}),
     "credential.revoke": frozenset({"admin", "operator"}),
     "host.certify": frozenset({"enroller"}),
     "host.read": frozenset({"admin", "auditor", "enroller", "operator"}),
+    "leave.book": frozenset({"admin", "operator"}),
+    "leave.read": frozenset({"admin", "auditor", "operator"}),
     "ledger.read": frozenset({"auditor"}),
     "policy.read": frozenset({"admin"}),
 }

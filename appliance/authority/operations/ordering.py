@@ -15,11 +15,13 @@ from appliance.authority.administration import (
 from appliance.authority.commands import (
     AddHost,
     ApplyPolicy,
+    CancelLeave,
     CommandBody,
     CreateCa,
     CreateCredential,
     RemoveHost,
 )
+from appliance.authority.leaving import cancel_leave
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.orders import MAX_ORDERS, OrderBody
 from appliance.authority.server import Peer, Reply
@@ -35,6 +37,7 @@ _MODELS: Final[Mapping[str, type[CommandBody]]] = {
     "host.add": AddHost,
     "host.remove": RemoveHost,
     "credential.create": CreateCredential,
+    "leave.cancel": CancelLeave,
 }
 
 
@@ -102,4 +105,6 @@ def _build(command: CommandBody, files: object, orders: Sequence[OrderBody], ans
             return remove_host(command, orders, answer)
         case CreateCredential():
             return create_credential(command, orders, answer)
+        case CancelLeave():
+            return cancel_leave(command, orders, answer)
     raise malformed("command.verb", f"{command.verb} is not carried out here")
