@@ -17,7 +17,7 @@ import msgpack
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 # What a million certificates have in the indexes stays in memory, and what many commits change is written
 # once for them all.
 _CACHE_KIB: Final = 131_072
@@ -123,6 +123,49 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
         },
         "id",
     ),
+    "leave": (
+        {
+            "seq": int,
+            "person": str,
+            "identities": str,  # JSON
+            "starts_s": int,
+            "ends_s": int,
+            "timezone": str,
+            "reason": str,
+            "feed": str,
+            "uid": str,
+            "booked_by": str,
+            "booked_ms": int,
+            "withdrawn_ms": int,
+            "ended": str,  # how, if not by itself: cancelled, or replaced by one that says the same
+            "ended_ms": int,
+        },
+        "seq",
+    ),
+    "approval": (
+        {
+            "seq": int,
+            "identity": str,
+            "grant_name": str,
+            "reason": str,
+            "requested_ms": int,
+            "answer_by_s": int,
+            "ttl_s": int,
+        },
+        "seq",
+    ),
+    "approval_answer": (
+        {
+            "seq": int,
+            "approval": int,
+            "person": str,
+            "answer": str,  # given or refused
+            "expires_s": int,
+            "reason": str,
+            "time_ms": int,
+        },
+        "seq",
+    ),
 }
 # Of tables that have a row or more for each certificate. No fold looks anything up by them.
 _LARGE: Final = (
@@ -141,6 +184,10 @@ _SMALL: Final = (
     ("host", "host_name", ("name", "seq")),
     ("host", "host_until", ("until_seq", "seq")),
     ("ca_phase", "ca_phase_ca", ("ca", "seq")),
+    ("leave", "leave_person", ("person", "seq")),
+    ("leave", "leave_ends", ("ends_s",)),
+    ("approval", "approval_identity", ("identity", "seq")),
+    ("approval_answer", "approval_answer_approval", ("approval", "seq")),
 )
 
 
