@@ -15,6 +15,7 @@ from appliance.cli.credential import credential
 from appliance.cli.doctor import doctor
 from appliance.cli.host import host
 from appliance.cli.init import init
+from appliance.cli.leave import leave
 from appliance.cli.ledger import ledger
 from appliance.cli.operator import operator
 from appliance.cli.order import order
@@ -70,6 +71,7 @@ for command in (
     access,
     host,
     credential,
+    leave,
     operator,
     order,
     ledger,

@@ -31,11 +31,21 @@ from appliance.web.problems import PROBLEMS, handle_problems, render_problem
 from appliance.web.replies import Problem
 from appliance.web.request import StrictRequest, current_request
 from appliance.web.services import Services
-from appliance.web.views import access, cas, certificates, credentials, hosts, ledger, policy, revocations
+from appliance.web.views import (
+    access,
+    cas,
+    certificates,
+    credentials,
+    hosts,
+    leave,
+    ledger,
+    policy,
+    revocations,
+)
 
 log = logging.getLogger(__name__)
 
-_VIEWS: Final = (certificates, revocations, cas, hosts, credentials, access, policy, ledger)
+_VIEWS: Final = (certificates, revocations, cas, hosts, credentials, leave, access, policy, ledger)
 # What anyone may read; everything else under /v1 needs to know who is asking.
 _ANONYMOUS: Final = frozenset(
     {"cas.list_", "cas.public_key", "ledger.checkpoint", "openapi", "docs", "problem", "static"}

@@ -17,7 +17,7 @@ from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal
 from appliance.evidence.verify import verify_evidence
-from appliance.requests import UserRequest
+from appliance.requests import UserRequest, check_body
 from audit.verifier import SqliteSource, Verdict
 from support.authority import NOW_MS, VKEY, TestAuthority, identity, order, running_authority
 from support.ssh_examples import public_key
@@ -54,9 +54,10 @@ class Answer:
 
 
 def book(authority: TestAuthority, by: str = "carol", **changes: Any) -> Any:
-    fields = {"person": "mtls:alice", "starts_s": NOW_S + DAY, "ends_s": NOW_S + 2 * DAY}
+    fields: dict[str, Any] = {"person": "mtls:alice", "starts_s": NOW_S + DAY, "ends_s": NOW_S + 2 * DAY}
     answer = Answer()
-    authority.writer.submit(BookLeave(identity(by), LeaveBody(**(fields | changes)), answer))
+    body = check_body(LeaveBody, fields | changes)
+    authority.writer.submit(BookLeave(identity(by), body, answer))
     return answer.wait()
 
 
