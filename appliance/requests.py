@@ -16,19 +16,21 @@ from pydantic_core import ErrorDetails
 
 from appliance.durations import parse_duration
 from appliance.errors import malformed
+from appliance.moments import parse_moment_ms
 from appliance.networks import MAX_NETWORKS, parse_networks
-from appliance.policy.document import PERMITS
 from appliance.policy.fields import (
     KEY_FORMAT,
     CustomerField,
     HostGroupField,
     HostNameField,
     LoginField,
+    MomentField,
     NameField,
     NetworksField,
     PermitField,
     TtlField,
 )
+from appliance.policy.values import PERMITS
 from appliance.ssh.keys import PublicKey, format_public_key_line, parse_public_key_line
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -83,6 +85,13 @@ class UserCertificateBody(_Body):
         Field(default=None, description="the grant to rest on"),
     ]
     ttl: Annotated[TtlField | None, Field(default=None, description="at most what the grant gives")]
+    start: Annotated[
+        MomentField | None,
+        Field(
+            default=None,
+            description="from this moment on, at most a day ahead, or from when a grant opens after it",
+        ),
+    ]
     source: Annotated[
         NetworksField | None,
         Field(
@@ -163,6 +172,7 @@ class UserRequest:
     customer: str | None = None
     grant: str | None = None
     ttl_s: int | None = None
+    start_s: int | None = None
     source: tuple[str, ...] | None = None
     permit: tuple[str, ...] | None = None
     reason: str | None = None
@@ -176,6 +186,7 @@ class UserRequest:
             "customer": self.customer,
             "grant": self.grant,
             "ttl_s": self.ttl_s,
+            "start_s": self.start_s,
             "reason": self.reason,
         }
         data |= {name: value for name, value in optional.items() if value is not None}
@@ -218,6 +229,7 @@ def request_from_data(data: Mapping[str, Any]) -> UserRequest | HostRequest:
             customer=data.get("customer"),
             grant=data.get("grant"),
             ttl_s=data.get("ttl_s"),
+            start_s=data.get("start_s"),
             source=parse_networks(data["source"]) if "source" in data else None,
             permit=tuple(data["permit"]) if "permit" in data else None,
             reason=data.get("reason"),
@@ -242,6 +254,7 @@ def parse_user_request(body: UserCertificateBody) -> UserRequest:
         customer=body.customer,
         grant=body.grant,
         ttl_s=None if body.ttl is None else parse_duration(body.ttl),
+        start_s=None if body.start is None else parse_moment_ms(body.start) // 1000,
         source=None if body.source is None else tuple(body.source),
         permit=None if body.permit is None else _as_set(body.permit),
         reason=body.reason,

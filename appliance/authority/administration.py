@@ -38,6 +38,7 @@ from appliance.errors import Refusal
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.evaluate import EVALUATOR
+from appliance.policy.holidays import calendar_to_data, with_holidays
 from appliance.ssh.keys import format_public_key_line, from_cryptography
 from audit.entry import Entry, canonical_json
 from hsm.token import NewKey
@@ -82,26 +83,32 @@ class CarryOut:
 
 
 def apply_policy(
-    command: ApplyPolicy, files: Sequence[PolicyFile], orders: Sequence[OrderBody], answer: Answer
+    command: ApplyPolicy,
+    files: Sequence[PolicyFile],
+    orders: Sequence[OrderBody],
+    answer: Answer,
+    *,
+    now_s: int,
 ) -> CarryOut:
-    """Apply a policy whose texts are ``files``.
+    """Apply a policy whose texts are ``files``, with the holidays of the years from ``now_s`` on.
 
     Raises:
         Refusal: ``malformed-request``, the texts are no policy, or not those that were ordered.
     """
-    policy = check_files(command, files)
+    policy = check_files(command, files, now_s=now_s)
     build = partial(_build_policy, command, policy)
     return CarryOut(command, orders, build, answer)
 
 
-def check_files(command: ApplyPolicy, files: Sequence[PolicyFile]) -> Policy:
-    """Check that the texts are the ordered ones, and that they are a policy; return it."""
+def check_files(command: ApplyPolicy, files: Sequence[PolicyFile], *, now_s: int) -> Policy:
+    """Check that the texts are the ordered ones, and that they are a policy; return it with its holidays."""
     digests = [(file.name, hashlib.sha256(file.text.encode()).hexdigest()) for file in files]
     if digests != [(file.name, file.sha256) for file in command.files]:
         raise Refusal("malformed-request", "files: not the ones that were ordered", field="files")
     try:
         policy = parse_policy(files)
         check_policy(policy)
+        policy = with_holidays(policy, now_s)
     except PolicyError as error:
         problems = [str(problem) for problem in error.problems[:50]]
         raise Refusal("malformed-request", problems[0], field="files", problems=problems) from error
@@ -144,6 +151,8 @@ def policy_events(command: ApplyPolicy, policy: Policy, seq: int, orders: list[O
         seqs = list(range(first, first + len(parts)))
         applied.append(AppliedFile(name=file.name, sha256=digest, seqs=seqs))
     done = PolicyApplied(files=applied, evaluator=EVALUATOR, command=command.to_command(), orders=orders)
+    if policy.calendars:
+        done["holidays"] = [calendar_to_data(each) for _, each in sorted(policy.calendars.items())]
     return [*events, Event(kind="policy.applied", data=done)]
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from appliance.identity.identity import IdentityData
+from appliance.policy.holidays import CalendarData
+from appliance.policy.terms import BoundsData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,8 @@ class CertificateIntent(TypedDict):
     tbs: str
     grants: NotRequired[list[GrantReference]]
     host: NotRequired[int]
+    window: NotRequired[BoundsData]
+    tzdata: NotRequired[str]
     idempotency: NotRequired[IdempotencyData]
     approvals: NotRequired[list[int]]
 
@@ -143,10 +147,11 @@ class AppliedFile(TypedDict):
 
 
 class PolicyApplied(Ordered):
-    """``policy.applied``: from here on decisions follow these files."""
+    """``policy.applied``: from here on decisions follow these files, and these dates as holidays."""
 
     files: list[AppliedFile]
     evaluator: int
+    holidays: NotRequired[list[CalendarData]]
 
 
 class CaPhase(Ordered):

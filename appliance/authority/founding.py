@@ -64,7 +64,7 @@ def found_log(
         LedgerError: the log could not be written.
     """
     apply = ApplyPolicy.of(plan.files)
-    policy = check_files(apply, plan.files)
+    policy = check_files(apply, plan.files, now_s=now_ms // 1000)
     context = OrderContext(
         origin=plan.origin, policy=policy, policy_seq=0, spent=frozenset(), now_s=now_ms // 1000
     )

@@ -48,6 +48,7 @@ from appliance.policy.evaluate import (
     Denial,
     relied_groups,
 )
+from appliance.policy.zones import TZDATA, format_moment
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.certificate import Certificate, format_certificate_line
 from appliance.ssh.content import NONCE_SIZE
@@ -156,7 +157,10 @@ class IssueCertificates:
         event = self._cycle.denials.count(
             self._identity, self._request.to_data(), denial.rule, now_ms=at.time_ms
         )
-        refusal = Refusal("policy-denied", denial.detail, rule=denial.rule, allowed=list(denial.allowed))
+        members: dict[str, object] = {"rule": denial.rule, "allowed": list(denial.allowed)}
+        if denial.next_s is not None:
+            members["opens"] = format_moment(denial.next_s)
+        refusal = Refusal("policy-denied", denial.detail, **members)
         return Decided(events=[] if event is None else [event], after=lambda _entries: self._reply(refusal))
 
     def _intend(
@@ -173,6 +177,10 @@ class IssueCertificates:
             evaluator=EVALUATOR,
             tbs=base64.b64encode(plan.tbs).decode(),
         )
+        if (bounds := plan.profile.bounds) is not None:
+            intent["window"] = bounds.to_data()
+            if bounds.scheduled:
+                intent["tzdata"] = TZDATA
         if self._idempotency is not None:
             intent["idempotency"] = self._idempotency
         if isinstance(self._request, HostRequest):

@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.policy.circumstances import Away
 from appliance.policy.document import Policy
+from appliance.policy.terms import BACKDATE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,10 @@ class Leave:
 
 @dataclass(slots=True)
 class Leaves:
-    """All leaves that are not over. What is over is forgotten: no decision asks for it."""
+    """All leaves that are not over, or have only just been: no certificate is dated back into one.
+
+    What is over for longer is forgotten, since no decision asks for it.
+    """
 
     _by_seq: dict[int, Leave] = field(default_factory=dict)
     _by_name: dict[str, dict[int, None]] = field(default_factory=dict)
@@ -73,14 +77,15 @@ class Leaves:
 
     def forget(self, now_s: int) -> None:
         """Drop those that are over."""
-        while self._ends and self._ends[0][0] <= now_s:
+        over_s = now_s - BACKDATE_S
+        while self._ends and self._ends[0][0] <= over_s:
             _, seq = heapq.heappop(self._ends)
             known = self._by_seq.get(seq)
-            if known is not None and known.ends_s <= now_s:
+            if known is not None and known.ends_s <= over_s:
                 self._drop(known)
 
     def get(self, seq: int) -> Leave | None:
-        """Return the leave that an entry booked, unless it is cancelled or over."""
+        """Return the leave that an entry booked, unless it is cancelled or forgotten."""
         return self._by_seq.get(seq)
 
     def find_same(self, leave: Leave) -> Leave | None:

@@ -142,10 +142,10 @@ class WithdrawLeave:
         self._seq = seq
         self._answer = answer
 
-    def decide(self, state: State, at: At) -> Decided:  # noqa: ARG002 - it changes no decision
+    def decide(self, state: State, at: At) -> Decided:
         """Decide who may say so, and whether it was said before."""
         check_may(state, self._identity, "leave.book")
-        known = _find(state, self._seq)
+        known = _find(state, self._seq, at.time_s)
         if known.source is None:
             raise Refusal("conflict", f"the leave {self._seq} came from no feed: cancel it, if it is wrong")
         if known.withdrawn:
@@ -217,7 +217,7 @@ def _check_may_book(state: State, policy: Policy, identity: Identity, leave: Lea
 
 
 def _build_cancellation(command: CancelLeave, state: State, at: At, orders: list[OrderData]) -> list[Event]:
-    known = _find(state, command.leave)
+    known = _find(state, command.leave, at.time_s)
     data = LeaveCancelled(leave=known.seq, command=command.to_command(), orders=orders)
     if command.ends_s is not None:
         if not max(known.starts_s, at.time_s) < command.ends_s < known.ends_s:
@@ -226,9 +226,9 @@ def _build_cancellation(command: CancelLeave, state: State, at: At, orders: list
     return [Event(kind="leave.cancelled", data=data)]
 
 
-def _find(state: State, seq: int) -> Leave:
+def _find(state: State, seq: int, now_s: int) -> Leave:
     known = state.leaves.get(seq)
-    if known is None:
+    if known is None or known.ends_s <= now_s:
         raise Refusal("not-found", f"entry {seq} booked no leave, or it was cancelled, or is over")
     return known
 

@@ -20,7 +20,7 @@ from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.certificate import CertificateContent, CertificateType, encode_tbs
 from appliance.ssh.content import MAX_KEY_ID
 from appliance.ssh.errors import SshFormatError
-from appliance.ssh.options import FORCE_COMMAND, SOURCE_ADDRESS
+from appliance.ssh.options import FORCE_COMMAND, SOURCE_ADDRESS, VERIFY_REQUIRED
 
 # Everything else in a key id is percent-encoded: sshd writes it into its log as it is.
 _KEY_ID_SAFE: Final = "._:@/+-"
@@ -131,6 +131,8 @@ def critical_options(profile: Profile) -> tuple[tuple[str, str], ...]:
         options.append((FORCE_COMMAND, profile.force_command))
     if profile.source is not None:
         options.append((SOURCE_ADDRESS, ",".join(profile.source)))
+    if profile.verify:
+        options.append((VERIFY_REQUIRED, ""))
     return tuple(options)
 
 

@@ -33,6 +33,7 @@ from appliance.errors import ChanceryError
 from appliance.policy.check import check_policy
 from appliance.policy.document import PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
+from appliance.policy.holidays import calendar_from_data
 from appliance.ssh.certificate import read_validity
 from appliance.ssh.keys import fingerprint, parse_public_key_line
 from audit.entry import Entry
@@ -216,7 +217,7 @@ def _apply_policy(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
                 f"entry {entry.seq}: the text of {file['name']} is not the one that was applied"
             )
         files.append(PolicyFile(name=file["name"], text=text))
-    policy = parse_policy(files)
+    policy = parse_policy(files, map(calendar_from_data, data.get("holidays", ())))
     check_policy(policy)
     state.applied = AppliedPolicy(seq=entry.seq, policy=policy)
     state._files.clear()

@@ -11,7 +11,7 @@ from appliance.authority.state import State
 from appliance.errors import ChanceryError, Refusal
 from appliance.identity.api import CLAIM, PROVIDER
 from appliance.identity.identity import Identity
-from appliance.policy.evaluate import EVALUATOR, Denial, Profile
+from appliance.policy.evaluate import REPLAYABLE, Denial, Profile
 from appliance.requests import HostRequest, UserRequest, request_from_data
 from appliance.ssh.certificate import decode_tbs
 from appliance.ssh.content import CertificateContent
@@ -35,7 +35,7 @@ class WrongDenial(ChanceryError):
 def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
     """Check an intent on the state before it; return its to-be-signed bytes and the key that is to sign them.
 
-    1. It cites the policy in force and this evaluator.
+    1. It cites the policy in force and an evaluator that decided as this one does.
     2. Its request, identity and credential are ones that could be.
     3. The replayed decision gives a certificate with the same principals, window, options and extensions,
        resting on the same grants or host.
@@ -46,7 +46,7 @@ def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
     """
     data: Mapping[str, Any] = entry.data
     applied = state.applied
-    if applied is None or (data["policy"], data["evaluator"]) != (applied.seq, EVALUATOR):
+    if applied is None or data["policy"] != applied.seq or data["evaluator"] not in REPLAYABLE:
         raise WrongIntent("does not cite the policy in force, or cites another evaluator")
     request, identity = request_from_data(data["request"]), Identity.from_data(data["identity"])
     _check_credential(state, identity, entry.time_ms // 1000)

@@ -52,10 +52,12 @@ class LeaveChecks:
             self._begin(state, entry, data)
         elif entry.kind == "leave.withdrawn":
             check_act(state, data["by"], "leave.book")
-            if _find(state, data["leave"]).source is None:
+            if _find(state, data["leave"], entry.time_ms // 1000).source is None:
                 raise WrongLeave("it came from no feed")
         elif entry.kind == "leave.cancelled":
-            _check_cancellation(_find(state, data["leave"]), data, entry.time_ms // 1000)
+            _check_cancellation(
+                _find(state, data["leave"], entry.time_ms // 1000), data, entry.time_ms // 1000
+            )
 
     def conclude(self) -> None:
         """Check that nothing is left over of the last booking.
@@ -92,10 +94,10 @@ class LeaveChecks:
             check_act(state, data["by"], "leave.book")
 
 
-def _find(state: State, seq: int) -> Leave:
+def _find(state: State, seq: int, now_s: int) -> Leave:
     leave = state.leaves.get(seq)
-    if leave is None:
-        raise WrongLeave(f"there was no leave {seq}")
+    if leave is None or leave.ends_s <= now_s:
+        raise WrongLeave(f"there was no leave {seq}, or it was over")
     return leave
 
 

@@ -102,7 +102,8 @@ def parse_pending(state: State, entry: Entry) -> Policy:
     files: Any = entry.data.get("files")
     if not isinstance(files, list):
         raise BadOrder("no policy was in force")
-    policy = parse_policy([PolicyFile(name=file["name"], text=state.pending_text(file)) for file in files])
+    texts = [PolicyFile(name=file["name"], text=state.pending_text(file)) for file in files]
+    policy = parse_policy(texts)
     check_policy(policy)
     return policy
 

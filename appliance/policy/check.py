@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from appliance.policy.document import Document, Grant, HostGroup, Operator, Policy, PolicyError, Problem
+from appliance.policy.check_grants import check_grants
+from appliance.policy.document import Document, HostGroup, Operator, Policy, PolicyError, Problem
 from appliance.policy.roles import ORDER_ROLES, may_order
 from appliance.ssh.keys import PublicKey
 
@@ -80,30 +81,6 @@ def _neighbours(policy: Policy, group: HostGroup) -> list[str]:
     ]
 
 
-def _check_grants(policy: Policy, document: Document) -> _Found:
-    for grant in document.grants:
-        where = f'grant "{grant.name}"'
-        yield from ((f"{where}: {key}", message) for key, message in _check_who(policy, grant))
-        for position, name in enumerate(grant.on):
-            group = policy.host_groups.get(name)
-            if group is None:
-                yield f"{where}: on[{position}]", f"there is no host group {name!r}"
-            elif document.customer is not None and group.customer != document.customer:
-                yield f"{where}: on[{position}]", f"{name!r} is not a host group of {document.customer}"
-
-
-def _check_who(policy: Policy, grant: Grant) -> _Found:
-    who = grant.who
-    if not (who.groups or who.users or who.services):
-        yield "who", "names nobody; expected groups, users or services"
-    for position, name in enumerate(who.groups):
-        if ":" not in name and name not in policy.groups:
-            yield (
-                f"who.groups[{position}]",
-                f"there is no group {name!r}; a provider's is written oidc:{name}",
-            )
-
-
 def _check_persons(policy: Policy, document: Document) -> _Found:
     for person in document.persons:
         for position, identity in enumerate(person.identities):
@@ -161,6 +138,7 @@ def _twice(policy: Policy) -> Iterator[tuple[str, str, str]]:
             ("host_group", [entry.name for entry in document.host_groups]),
             ("group", [entry.name for entry in document.groups]),
             ("person", [entry.name for entry in document.persons]),
+            ("schedule", [entry.name for entry in document.schedules]),
             ("operator", [entry.name for entry in document.operators]),
             (f"grant in {file}", [entry.name for entry in document.grants]),
         ):
@@ -174,7 +152,7 @@ _CHECKS: Final[tuple[Callable[[Policy, Document], _Found], ...]] = (
     _check_own_file,
     _check_customer,
     _check_host_groups,
-    _check_grants,
+    check_grants,
     _check_persons,
     _check_operators,
     _check_appliance,

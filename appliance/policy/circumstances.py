@@ -33,8 +33,8 @@ class Approval:
 class Circumstances:
     """Those of one request.
 
-    ``leaves`` of the requester's person that are not over, by their start; ``delegate`` is who asks on the
-    requester's behalf, if it is not the requester.
+    ``leaves`` of the requester's person that are not over, or have been for less than a minute, by their
+    start; ``delegate`` is who asks on the requester's behalf, if it is not the requester.
     """
 
     leaves: tuple[Away, ...] = ()

@@ -12,33 +12,38 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as table
 
-from appliance.durations import parse_duration
 from appliance.errors import ChanceryError
-from appliance.identity.identity import Identity, check_reference
-from appliance.networks import parse_networks
+from appliance.identity.identity import Identity
 from appliance.policy.holders import Holders, index_holders
-from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
+from appliance.policy.opening import ALWAYS, Hours
+from appliance.policy.requirements import NOTHING_REQUIRED, Requirements
+from appliance.policy.schedules import Calendar, Schedule, Timetable
+from appliance.policy.values import (
+    DEFAULT_USER_TTL_S,
+    MANY,
+    TABLE,
+    Command,
+    CustomerName,
+    Day,
+    HostGroupName,
+    HostName,
+    Key,
+    Login,
+    Name,
+    Permit,
+    Reference,
+    Source,
+    Ttl,
+    no_duplicates,
+)
+from appliance.policy.zones import load_zone
 from appliance.ssh.errors import SshFormatError
-from appliance.ssh.keys import PublicKey, parse_public_key_line
-from appliance.ssh.options import FORCE_COMMAND, check_critical_options
 
 MAX_FILE: Final = 1_048_576  # bytes of one policy file
 MAX_FILES: Final = 1_000
-MAX_TTL_S: Final = 366 * 86_400
-DEFAULT_USER_TTL_S: Final = 8 * 3_600
-
-# What a grant's `permit` and a request's may name, and the extension each one stands for. `no-touch-required`
-# is missing on purpose: it takes a protection away from a hardware key.
-PERMITS: Final = {
-    "X11-forwarding": "permit-X11-forwarding",
-    "agent-forwarding": "permit-agent-forwarding",
-    "port-forwarding": "permit-port-forwarding",
-    "pty": "permit-pty",
-    "user-rc": "permit-user-rc",
-}
 
 Role = Literal["admin", "operator", "auditor", "enroller"]
 
@@ -65,65 +70,7 @@ class PolicyError(ChanceryError):
         self.problems = tuple(problems)
 
 
-def _check_permit(name: str) -> str:
-    if name not in PERMITS:
-        raise ValueError(f"got {name[:40]!r}, expected one of {', '.join(PERMITS)}")
-    return name
-
-
-def _check_ttl(seconds: int) -> int:
-    if not 60 <= seconds <= MAX_TTL_S:
-        raise ValueError(f"got {seconds} s, expected 1m to {MAX_TTL_S // 86_400}d")
-    return seconds
-
-
-def _check_command(command: str) -> str:
-    check_critical_options([(FORCE_COMMAND, command)])
-    return command
-
-
-def _parse_key(line: object) -> PublicKey:
-    if not isinstance(line, str):
-        # ValueError, not TypeError: pydantic reports the former with its place in the document.
-        raise ValueError("expected a public key line: type, base64, comment")  # noqa: TRY004
-    return parse_public_key_line(line)
-
-
-def _parse_source(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise ValueError("expected a list of CIDR blocks, such as 10.8.0.0/16")
-    return parse_networks(value)
-
-
-def _no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError("got the same value twice")
-    return values
-
-
-def _seconds(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError("expected a duration such as 8h")  # noqa: TRY004 - as above
-    return parse_duration(value)
-
-
-Name = Annotated[str, AfterValidator(check_name)]
-CustomerName = Annotated[str, AfterValidator(check_customer)]
-HostGroupName = Annotated[str, AfterValidator(check_host_group)]
-HostName = Annotated[str, AfterValidator(check_host_name)]
-Login = Annotated[str, AfterValidator(check_login)]
-Reference = Annotated[str, AfterValidator(check_reference)]
-Permit = Annotated[str, AfterValidator(_check_permit)]
-Key = Annotated[PublicKey, BeforeValidator(_parse_key)]
-Source = Annotated[tuple[str, ...], BeforeValidator(_parse_source)]
-Ttl = Annotated[int, BeforeValidator(_seconds), AfterValidator(_check_ttl)]
-Command = Annotated[str, AfterValidator(_check_command)]
-# pydantic gives `Field(...)` of a dataclass its meaning; the cap is far above any policy a person can read.
-_CONFIG: Final = ConfigDict(extra="forbid", strict=False, arbitrary_types_allowed=True)
-_many: Final = Field(max_length=100_000)
-
-
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Customer:
     """``[[customer]]``: a tenant with CA keys of its own in the token."""
 
@@ -132,7 +79,7 @@ class Customer:
     host_ca: Name
 
 
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class HostGroup:
     """``[[host_group]]``: hosts of one customer, by labels or by name.
 
@@ -143,7 +90,7 @@ class HostGroup:
     customer: CustomerName
     match: Annotated[dict[Name, str], Field(min_length=1, max_length=64)] | None = None
     hosts: Annotated[
-        tuple[HostName, ...], Field(min_length=1, max_length=100_000), AfterValidator(_no_duplicates)
+        tuple[HostName, ...], Field(min_length=1, max_length=100_000), AfterValidator(no_duplicates)
     ] = ()
     principals: Literal["group", "login"] = "group"
 
@@ -152,49 +99,54 @@ class HostGroup:
         return login if self.principals == "login" else f"{login}@{self.name}"
 
 
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Group:
     """``[[group]]``: identities under one name."""
 
     name: Name
-    members: Annotated[tuple[Reference, ...], Field(min_length=1), _many, AfterValidator(_no_duplicates)]
+    members: Annotated[tuple[Reference, ...], Field(min_length=1), MANY, AfterValidator(no_duplicates)]
 
 
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Person:
     """``[[person]]``: the accounts of one human being, and the keys that sign for it."""
 
     name: Name
-    identities: Annotated[tuple[Reference, ...], Field(min_length=1), AfterValidator(_no_duplicates)]
+    identities: Annotated[tuple[Reference, ...], Field(min_length=1), AfterValidator(no_duplicates)]
     keys: tuple[Key, ...] = ()
 
 
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Who:
     """A grant's ``who``: groups of the document or of a provider, users, services. At least one."""
 
-    groups: Annotated[tuple[str, ...], _many, AfterValidator(_no_duplicates)] = ()
-    users: Annotated[tuple[Reference, ...], _many, AfterValidator(_no_duplicates)] = ()
-    services: Annotated[tuple[Reference, ...], _many, AfterValidator(_no_duplicates)] = ()
+    groups: Annotated[tuple[str, ...], MANY, AfterValidator(no_duplicates)] = ()
+    users: Annotated[tuple[Reference, ...], MANY, AfterValidator(no_duplicates)] = ()
+    services: Annotated[tuple[Reference, ...], MANY, AfterValidator(no_duplicates)] = ()
 
 
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Grant:
     """``[[grant]]``: who may log in on which host groups as what, for how long and under which limits."""
 
     name: Name
     who: Who
-    on: Annotated[tuple[HostGroupName, ...], Field(min_length=1), AfterValidator(_no_duplicates)]
+    on: Annotated[tuple[HostGroupName, ...], Field(min_length=1), AfterValidator(no_duplicates)]
     logins: Annotated[
-        tuple[Login, ...], Field(alias="as", min_length=1, max_length=256), AfterValidator(_no_duplicates)
+        tuple[Login, ...], Field(alias="as", min_length=1, max_length=256), AfterValidator(no_duplicates)
     ]
     ttl_s: Annotated[Ttl, Field(alias="ttl")] = DEFAULT_USER_TTL_S
     source: Source | None = None
     force_command: Command | None = None
-    permit: Annotated[tuple[Permit, ...], AfterValidator(_no_duplicates)] = ()
+    permit: Annotated[tuple[Permit, ...], AfterValidator(no_duplicates)] = ()
+    when: Name | None = None
+    first: Annotated[Day | None, Field(alias="from")] = None
+    last: Annotated[Day | None, Field(alias="until")] = None
+    delegates: Annotated[tuple[Reference, ...], MANY, AfterValidator(no_duplicates)] = ()
+    require: Requirements = NOTHING_REQUIRED
 
 
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Operator:
     """``[[operator]]``: who may order what of the appliance itself.
 
@@ -203,18 +155,18 @@ class Operator:
 
     name: Name
     keys: tuple[Key, ...] = ()
-    identities: Annotated[tuple[Reference, ...], AfterValidator(_no_duplicates)] = ()
-    roles: Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(_no_duplicates)]
+    identities: Annotated[tuple[Reference, ...], AfterValidator(no_duplicates)] = ()
+    roles: Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(no_duplicates)]
 
 
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Appliance:
     """``[appliance]``: rules for the appliance itself. ``two_operators``: verbs that no one orders alone."""
 
-    two_operators: Annotated[tuple[str, ...], AfterValidator(_no_duplicates)] = ()
+    two_operators: Annotated[tuple[str, ...], AfterValidator(no_duplicates)] = ()
 
 
-@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Document:
     """One file. ``customer`` makes it that customer's own: it can speak of nothing else."""
 
@@ -224,6 +176,7 @@ class Document:
     host_groups: Annotated[tuple[HostGroup, ...], Field(alias="host_group")] = ()
     groups: Annotated[tuple[Group, ...], Field(alias="group")] = ()
     persons: Annotated[tuple[Person, ...], Field(alias="person")] = ()
+    schedules: Annotated[tuple[Schedule, ...], Field(alias="schedule")] = ()
     grants: Annotated[tuple[Grant, ...], Field(alias="grant")] = ()
     operators: Annotated[tuple[Operator, ...], Field(alias="operator")] = ()
     appliance: Appliance | None = None
@@ -247,7 +200,10 @@ class FiledGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A whole policy: all files together, in their order. Not checked for sense by being one."""
+    """A whole policy: all files together, in their order. Not checked for sense by being one.
+
+    ``calendars`` are the holidays that it was applied with, by the names that its schedules have for them.
+    """
 
     files: tuple[PolicyFile, ...] = ()
     documents: tuple[tuple[str, Document], ...] = ()
@@ -256,10 +212,13 @@ class Policy:
     groups: dict[str, Group] = field(default_factory=dict)
     persons: dict[str, Person] = field(default_factory=dict)
     operators: dict[str, Operator] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    calendars: dict[str, Calendar] = field(default_factory=dict)
     grants: tuple[FiledGrant, ...] = ()
     two_operators: frozenset[str] = frozenset()
     holders: Holders = field(init=False, repr=False, compare=False)
     person_names: dict[str, str] = field(init=False, repr=False, compare=False)
+    timetables: dict[str, Timetable] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index the grants and persons: whichever way a policy was made, the index is that of its tables."""
@@ -267,10 +226,27 @@ class Policy:
         object.__setattr__(self, "holders", holders)
         persons = {name: person.name for person in self.persons.values() for name in person.identities}
         object.__setattr__(self, "person_names", persons)
+        timetables = {name: self._timetable(schedule) for name, schedule in self.schedules.items()}
+        object.__setattr__(self, "timetables", timetables)
 
     def who_is(self, identity: str) -> str:
         """Return the person who has this account (``provider:subject``), or the account if nobody has it."""
         return self.person_names.get(identity, identity)
+
+    def hours(self, grant: Grant) -> Hours:
+        """Return when a grant gives anything."""
+        if grant.when is None and grant.first is None and grant.last is None:
+            return ALWAYS
+        timetable = None if grant.when is None else self.timetables[grant.when]
+        return Hours(timetable=timetable, first=grant.first, last=grant.last)
+
+    def _timetable(self, schedule: Schedule) -> Timetable:
+        calendar = None
+        if schedule.holidays is not None:
+            # Of holidays that nobody has looked up none is known, in no year: that is shut, and never open.
+            unknown = Calendar(name=schedule.holidays, first_year=1, last_year=0, dates=frozenset())
+            calendar = self.calendars.get(schedule.holidays, unknown)
+        return Timetable(zone=load_zone(schedule.timezone), windows=schedule.windows, calendar=calendar)
 
     def held_by(self, identity: Identity) -> list[FiledGrant]:
         """Return the grants whose ``who`` covers an identity, in the order of the document."""
@@ -281,8 +257,11 @@ _DOCUMENT: Final = TypeAdapter(Document)
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def parse_policy(files: Sequence[PolicyFile]) -> Policy:
+def parse_policy(files: Sequence[PolicyFile], calendars: Iterable[Calendar] = ()) -> Policy:
     """Parse the files of a policy, each by itself; :func:`~appliance.policy.check.check_policy` comes next.
+
+    ``calendars`` are the holidays on record; :func:`~appliance.policy.holidays.with_holidays` finds those
+    of a policy that is about to be applied.
 
     Raises:
         PolicyError: with every problem of every file.
@@ -296,7 +275,7 @@ def parse_policy(files: Sequence[PolicyFile]) -> Policy:
             problems += error.problems
     if problems:
         raise PolicyError(problems)
-    return _join(files, documents)
+    return _join(files, documents, calendars)
 
 
 def parse_document(file: PolicyFile) -> Document:
@@ -392,7 +371,9 @@ def _by_name(tables: Iterable[_T]) -> dict[str, _T]:
     return indexed
 
 
-def _join(files: Sequence[PolicyFile], documents: Sequence[tuple[str, Document]]) -> Policy:
+def _join(
+    files: Sequence[PolicyFile], documents: Sequence[tuple[str, Document]], calendars: Iterable[Calendar]
+) -> Policy:
     parsed = [document for _, document in documents]
     return Policy(
         files=tuple(files),
@@ -402,6 +383,8 @@ def _join(files: Sequence[PolicyFile], documents: Sequence[tuple[str, Document]]
         groups=_by_name(entry for document in parsed for entry in document.groups),
         persons=_by_name(entry for document in parsed for entry in document.persons),
         operators=_by_name(entry for document in parsed for entry in document.operators),
+        schedules=_by_name(entry for document in parsed for entry in document.schedules),
+        calendars=_by_name(calendars),
         grants=tuple(FiledGrant(file=name, grant=grant) for name, doc in documents for grant in doc.grants),
         two_operators=frozenset(
             verb for doc in parsed if doc.appliance is not None for verb in doc.appliance.two_operators

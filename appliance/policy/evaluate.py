@@ -15,18 +15,21 @@ from itertools import groupby
 from typing import Final
 
 from appliance.identity.identity import Identity
-from appliance.networks import intersect_networks
+from appliance.policy.asking import Asking
 from appliance.policy.circumstances import PLAIN, Circumstances
-from appliance.policy.document import PERMITS, FiledGrant, HostGroup, Policy
+from appliance.policy.document import FiledGrant, HostGroup, Policy
+from appliance.policy.requirements import Obstacle
+from appliance.policy.terms import BACKDATE_S, MAX_AHEAD_S, Bounds, Terms, settle
+from appliance.policy.zones import format_moment
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.content import MAX_PRINCIPALS
 
-EVALUATOR: Final = 1
-
-# Hosts whose clocks are behind by less than this still take a certificate that was just made.
-BACKDATE_S: Final = 60
+EVALUATOR: Final = 2
+# Documents that 1 knew have no hours and no requirements, and of these 2 decides the same.
+REPLAYABLE: Final = frozenset({1, EVALUATOR})
 DEFAULT_HOST_TTL_S: Final = 30 * 86_400
 MAX_ALLOWED: Final = 20
+MAX_OBSTACLES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,11 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """All of one certificate but its key, serial, nonce and CA key. Principals are sorted."""
+    """All of one certificate but its key, serial, nonce and CA key. Principals are sorted.
+
+    ``verify``: sshd is to insist that a hardware key verified its user. ``bounds`` are those of the grants'
+    schedule and days, where they have any.
+    """
 
     ca: str
     customer: str
@@ -61,28 +68,31 @@ class Profile:
     source: tuple[str, ...] | None = None
     force_command: str | None = None
     extensions: tuple[str, ...] = ()
+    verify: bool = False
+    bounds: Bounds | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denial:
-    """Why not: the rule that refused, words for the caller, and what his own grants would allow."""
+    """Why not: the rule that refused, words for the caller, and what his own grants would allow.
+
+    ``next_s`` is the next moment at which a grant that is shut opens, where one does.
+    """
 
     rule: str
     detail: str
     allowed: tuple[str, ...] = ()
+    next_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Offer:
-    """One principal on one grant, as far as the request narrows it."""
+    """One principal on the terms of one grant."""
 
     login: str
     group: HostGroup
     principal: str
-    filed: FiledGrant
-    valid_before: int
-    source: tuple[str, ...] | None
-    extensions: tuple[str, ...]
+    terms: Terms
 
 
 def evaluate_user(
@@ -90,7 +100,7 @@ def evaluate_user(
     hosts: Mapping[str, Host],
     identity: Identity,
     request: UserRequest,
-    circumstances: Circumstances = PLAIN,  # noqa: ARG001 - nothing of a policy depends on them yet
+    circumstances: Circumstances = PLAIN,
     *,
     now_s: int,
     max_ttl_s: int,
@@ -99,25 +109,27 @@ def evaluate_user(
 
     1. The grants that cover the identity.
     2. Their principals, as far as the request asks for them.
-    3. What the request's narrowing leaves of each; a grant of which nothing is left is not satisfied.
+    3. The terms of each grant: what its requirements, its hours and the request's narrowing leave of it; one
+       of which nothing is left is not satisfied.
     4. For each principal the satisfied grant that lasts longest, the first of the document among equals.
     5. Whatever the request named must be there: else a denial, never part of it in silence.
     6. Principals share a certificate only if everything else about it is equal.
     """
+    asking = Asking(
+        identity=identity, request=request, circumstances=circumstances, now_s=now_s, max_ttl_s=max_ttl_s
+    )
     held = policy.held_by(identity)
     if not held:
         return Denial(rule="default-deny", detail=f"no grant covers {identity}")
-    asked = [
-        (filed, group, login)
-        for filed, group, login in _reach(policy, held)
-        if _asks(request, filed, group, login, hosts)
-    ]
-    offers, refusals = _narrow(asked, request, now_s=now_s, max_ttl_s=max_ttl_s)
+    if asking.start_s > now_s + MAX_AHEAD_S:
+        latest = format_moment(now_s + MAX_AHEAD_S)
+        return Denial(rule="start", detail=f"a certificate begins within a day: at {latest} at the latest")
+    offers, obstacles = _collect(policy, held, asking, hosts)
     chosen = _choose(offers)
     missing = _find_missing(chosen, request, hosts)
     if missing is not None or not chosen:
-        return _deny(policy, held, missing or "nothing that was asked for", refusals)
-    return tuple(_merge(policy, chosen, now_s))
+        return _deny(held, missing or "nothing that was asked for", obstacles)
+    return tuple(_merge(policy, chosen))
 
 
 def evaluate_host(
@@ -145,26 +157,43 @@ def relied_groups(grants: Iterable[FiledGrant], identity: Identity) -> tuple[str
     return tuple(sorted(named & identity.groups))
 
 
-def _reach(policy: Policy, held: Iterable[FiledGrant]) -> Iterator[tuple[FiledGrant, HostGroup, str]]:
+def _collect(
+    policy: Policy, held: Iterable[FiledGrant], asking: Asking, hosts: Mapping[str, Host]
+) -> tuple[list[_Offer], list[Obstacle]]:
+    """Return what is asked for of the grants that give it, and the obstacles of those that do not."""
+    offers: list[_Offer] = []
+    obstacles: list[Obstacle] = []
     for filed in held:
-        for name in filed.grant.on:
-            for login in filed.grant.logins:
-                yield filed, policy.host_groups[name], login
+        asked = list(_asked(policy, filed, asking.request, hosts))
+        if not asked:
+            continue
+        terms = settle(policy, filed, asking)
+        if not isinstance(terms, Terms):
+            obstacles += terms
+            continue
+        offers += [
+            _Offer(login=login, group=group, principal=group.principal(login), terms=terms)
+            for group, login in asked
+        ]
+    return offers, obstacles
 
 
-def _asks(
-    request: UserRequest, filed: FiledGrant, group: HostGroup, login: str, hosts: Mapping[str, Host]
-) -> bool:
-    """Say whether the request asks for this; one that names nothing asks for everything."""
+def _asked(
+    policy: Policy, filed: FiledGrant, request: UserRequest, hosts: Mapping[str, Host]
+) -> Iterator[tuple[HostGroup, str]]:
+    """Yield what the request asks for of a grant; one that names nothing asks for everything."""
     if request.grant is not None and request.grant != filed.grant.name:
-        return False
-    if request.customer is not None and request.customer != group.customer:
-        return False
-    if request.logins and login not in request.logins:
-        return False
-    if not (request.hosts or request.host_groups):
-        return True
-    return group.name in request.host_groups or any(_is_host_in(hosts, name, group) for name in request.hosts)
+        return
+    for name in filed.grant.on:
+        group = policy.host_groups[name]
+        if request.customer is not None and request.customer != group.customer:
+            continue
+        if not (request.hosts or request.host_groups) or (
+            name in request.host_groups or any(_is_host_in(hosts, host, group) for host in request.hosts)
+        ):
+            for login in filed.grant.logins:
+                if not request.logins or login in request.logins:
+                    yield group, login
 
 
 def _is_host_in(hosts: Mapping[str, Host], name: str, group: HostGroup) -> bool:
@@ -172,49 +201,12 @@ def _is_host_in(hosts: Mapping[str, Host], name: str, group: HostGroup) -> bool:
     return host is not None and host.is_in(group)
 
 
-def _narrow(
-    asked: Iterable[tuple[FiledGrant, HostGroup, str]], request: UserRequest, *, now_s: int, max_ttl_s: int
-) -> tuple[list[_Offer], list[str]]:
-    """Return what the request leaves of each grant, and the words for those of which it leaves nothing."""
-    offers, refusals = [], []
-    for filed, group, login in asked:
-        grant = filed.grant
-        too_much = [name for name in request.permit or () if name not in grant.permit]
-        source = _intersect(grant.source, request.source)
-        if too_much:
-            refusals.append(f"grant {grant.name!r} does not permit {', '.join(too_much)}")
-        elif source == ():
-            refusals.append(f"grant {grant.name!r} allows only the sources {', '.join(grant.source or ())}")
-        else:
-            permit = grant.permit if request.permit is None else request.permit
-            ttl_s = min(grant.ttl_s, request.ttl_s or grant.ttl_s, max_ttl_s)
-            offers.append(
-                _Offer(
-                    login=login,
-                    group=group,
-                    principal=group.principal(login),
-                    filed=filed,
-                    valid_before=now_s + ttl_s,
-                    source=source,
-                    extensions=tuple(sorted(PERMITS[name] for name in permit)),
-                )
-            )
-    return offers, sorted(set(refusals))
-
-
-def _intersect(granted: tuple[str, ...] | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Intersect two source sets where none means anywhere; an empty result is nowhere."""
-    if granted is None or asked is None:
-        return asked if granted is None else granted
-    return intersect_networks(granted, asked)
-
-
 def _choose(offers: Iterable[_Offer]) -> list[_Offer]:
     """Choose one offer for each principal of each CA: the longest, the first among equals."""
     best: dict[tuple[str, str], _Offer] = {}
     for offer in offers:
         key = (offer.group.customer, offer.principal)
-        if key not in best or offer.valid_before > best[key].valid_before:
+        if key not in best or offer.terms.valid_before > best[key].terms.valid_before:
             best[key] = offer
     return list(best.values())
 
@@ -241,41 +233,60 @@ def _by_host(offers: Iterable[_Offer], hosts: Mapping[str, Host], name: str) -> 
     return [offer for offer in offers if _is_host_in(hosts, name, offer.group)]
 
 
-def _deny(policy: Policy, held: Iterable[FiledGrant], missing: str, refusals: list[str]) -> Denial:
-    allowed = sorted({f"{login}@{group.name}" for _, group, login in _reach(policy, held)})
-    if refusals:
-        return Denial(rule="narrowing", detail="; ".join(refusals[:5]), allowed=tuple(allowed[:MAX_ALLOWED]))
+def _deny(held: Iterable[FiledGrant], missing: str, obstacles: list[Obstacle]) -> Denial:
+    allowed = sorted(
+        {f"{login}@{name}" for filed in held for name in filed.grant.on for login in filed.grant.logins}
+    )[:MAX_ALLOWED]
+    if not obstacles:
+        detail = f"no grant of yours gives {missing}"
+        return Denial(rule="default-deny", detail=detail, allowed=tuple(allowed))
+    details = list(dict.fromkeys(obstacle.detail for obstacle in obstacles))
     return Denial(
-        rule="default-deny",
-        detail=f"no grant of yours gives {missing}",
-        allowed=tuple(allowed[:MAX_ALLOWED]),
+        rule=obstacles[0].rule,
+        detail="; ".join(details[:MAX_OBSTACLES]),
+        allowed=tuple(allowed),
+        next_s=min((each.next_s for each in obstacles if each.next_s is not None), default=None),
     )
 
 
-def _merge(policy: Policy, offers: list[_Offer], now_s: int) -> Iterator[Profile]:
+def _merge(policy: Policy, offers: list[_Offer]) -> Iterator[Profile]:
     """Put principals into as few certificates as their differences allow, in an order that only they fix."""
-
-    def traits(offer: _Offer) -> tuple[str, int, tuple[str, ...], str, tuple[str, ...]]:
-        grant = offer.filed.grant
-        customer = offer.group.customer
-        return customer, offer.valid_before, offer.source or (), grant.force_command or "", offer.extensions
-
-    ordered = sorted(offers, key=lambda offer: (traits(offer), offer.principal))
-    for (customer, valid_before, *_), group in groupby(ordered, traits):
+    ordered = sorted(offers, key=lambda offer: (_traits(offer), offer.principal))
+    for (customer, *_), group in groupby(ordered, _traits):
         members = list(group)
         for start in range(0, len(members), MAX_PRINCIPALS):
             part = members[start : start + MAX_PRINCIPALS]
+            terms, grant = part[0].terms, part[0].terms.filed.grant
             yield Profile(
                 ca=policy.customers[customer].user_ca,
                 customer=customer,
-                grants=_distinct(offer.filed for offer in part),
+                grants=_distinct(offer.terms.filed for offer in part),
                 principals=tuple(offer.principal for offer in part),
-                valid_after=now_s - BACKDATE_S,
-                valid_before=valid_before,
-                source=part[0].source,
-                force_command=part[0].filed.grant.force_command,
-                extensions=part[0].extensions,
+                valid_after=terms.valid_after,
+                valid_before=terms.valid_before,
+                source=terms.source,
+                force_command=grant.force_command,
+                extensions=terms.extensions,
+                verify=grant.require.verify,
+                bounds=terms.bounds,
             )
+
+
+def _traits(
+    offer: _Offer,
+) -> tuple[str, int, tuple[str, ...], str, tuple[str, ...], int, bool, tuple[int, ...]]:
+    """Return all about an offer that principals of one certificate share, as values that can be sorted."""
+    terms, grant = offer.terms, offer.terms.filed.grant
+    return (
+        offer.group.customer,
+        terms.valid_before,
+        terms.source or (),
+        grant.force_command or "",
+        terms.extensions,
+        terms.valid_after,
+        grant.require.verify,
+        () if terms.bounds is None else terms.bounds.sort_key(),
+    )
 
 
 def _distinct(grants: Iterable[FiledGrant]) -> tuple[FiledGrant, ...]:

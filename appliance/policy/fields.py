@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from appliance.durations import parse_duration
+from appliance.moments import parse_moment_ms
 from appliance.networks import parse_networks
-from appliance.policy.document import MAX_TTL_S, PERMITS
 from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
+from appliance.policy.values import MAX_TTL_S, PERMITS
 
 KEY_FORMAT: Final = "ssh-public-key"
 CERTIFICATE_FORMAT: Final = "ssh-certificate"
@@ -37,6 +38,11 @@ def _check_ttl(text: str) -> str:
 
 def _check_networks(blocks: list[str]) -> list[str]:
     return list(parse_networks(blocks))
+
+
+def _check_moment(text: str) -> str:
+    parse_moment_ms(text)
+    return text
 
 
 def _read_whole(number: object) -> object:
@@ -66,6 +72,15 @@ TtlField = Annotated[
 ]
 PermitField = Annotated[
     str, AfterValidator(_check_permit), WithJsonSchema({"type": "string", "enum": list(PERMITS)})
+]
+MomentField = Annotated[
+    str,
+    AfterValidator(_check_moment),
+    Field(
+        max_length=40,
+        description="RFC 3339, such as 2026-01-31T08:00:00Z",
+        json_schema_extra={"format": "date-time"},
+    ),
 ]
 # Comes last among the annotations of an int, so that its bounds are described.
 READ_WHOLE: Final = BeforeValidator(_read_whole)

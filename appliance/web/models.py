@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.authority.commands import AddHost, CommandBody, CreateCredential, RemoveHost
 from appliance.authority.orders import MAX_ORDERS, OrderBody
@@ -12,18 +12,12 @@ from appliance.index.access import ACCESS_CURSOR
 from appliance.index.paging import CREDENTIAL_CURSOR, HOST_CURSOR
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE
 from appliance.index.search import CERTIFICATE_CURSOR
-from appliance.moments import parse_moment_ms
 from appliance.policy.document import MAX_FILE, MAX_FILES
-from appliance.policy.fields import CERTIFICATE_FORMAT, HostNameField, NameField
+from appliance.policy.fields import CERTIFICATE_FORMAT, HostNameField, MomentField, NameField
 from appliance.web.jsonbody import MAX_MEMBERS
 
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=CommandBody)
-
-
-def _check_moment(text: str) -> str:
-    parse_moment_ms(text)
-    return text
 
 
 def _leave_out_null(schema: dict[str, Any]) -> None:
@@ -34,15 +28,7 @@ def _leave_out_null(schema: dict[str, Any]) -> None:
 
 # What need not be there, and is absent then: a query cannot say null, and a reply does not.
 Maybe = Annotated[_T | None, Field(default=None, json_schema_extra=_leave_out_null)]
-Moment = Annotated[
-    str,
-    AfterValidator(_check_moment),
-    Field(
-        max_length=40,
-        description="RFC 3339, such as 2026-01-31T08:00:00Z",
-        json_schema_extra={"format": "date-time"},
-    ),
-]
+Moment = MomentField
 # 256 bits in base64: the last digit has four of them.
 FINGERPRINT: Final = r"^SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]$"
 Word = Annotated[str, Field(min_length=1, max_length=300)]

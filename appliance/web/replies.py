@@ -63,6 +63,7 @@ class Problem(BaseModel):
     field: Maybe[Annotated[str, Field(description="the field that is wrong")]]
     rule: Maybe[Annotated[str, Field(description="the rule that refused")]]
     allowed: Maybe[Annotated[list[str], Field(description="what your grants would allow")]]
+    opens: Maybe[Annotated[Moment, Field(description="when a grant of yours opens next")]]
     retry_after_s: Maybe[Annotated[int, Field(description="as Retry-After says")]]
 
 

@@ -88,6 +88,14 @@ CA: Final = record(
 ANSWER: Final = record(
     {"approval": SEQ, "person": NAME, "expires_s": SECONDS, "signature": base64()}, {"reason": text}
 )
+# Holidays as they were looked up when a policy was applied.
+CALENDAR: Final = record(
+    {
+        "calendar": NAME,
+        "dates": set_of(matching(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "a day such as 2026-12-25")),
+    },
+    {"first_year": COUNT, "last_year": COUNT},
+)
 UNFULFILLED: Final = record({"intent": SEQ, "reason": text, "requested": flag})
 
 SCHEMAS: Final[Mapping[tuple[str, int], Shape]] = {
@@ -178,7 +186,7 @@ SCHEMAS: Final[Mapping[tuple[str, int], Shape]] = {
             "evaluator": COUNT,
             **ORDERED,
         },
-        {"holidays": list_of(AN_OBJECT)},
+        {"holidays": set_of(CALENDAR, by=("calendar",))},
     ),
     ("ca.created", 1): CA,
     ("ca.trusted", 1): CA,

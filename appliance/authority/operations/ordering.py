@@ -68,7 +68,24 @@ class Ordering:
         if isinstance(command, CreateCa):
             self._parts.ceremony.create_ca(command, orders, answer)
         else:
-            self._parts.writer.submit(_build(command, args.get("files"), orders, answer))
+            self._parts.writer.submit(self._build(command, args.get("files"), orders, answer))
+
+    def _build(
+        self, command: CommandBody, files: object, orders: Sequence[OrderBody], answer: Answer
+    ) -> Command:
+        match command:
+            case ApplyPolicy():
+                now_s = self._parts.now_ms() // 1000
+                return apply_policy(command, _parse_files(files), orders, answer, now_s=now_s)
+            case AddHost():
+                return add_host(command, orders, answer)
+            case RemoveHost():
+                return remove_host(command, orders, answer)
+            case CreateCredential():
+                return create_credential(command, orders, answer)
+            case CancelLeave():
+                return cancel_leave(command, orders, answer)
+        raise malformed("command.verb", f"{command.verb} is not carried out here")
 
 
 def _parse_command(data: object) -> CommandBody:
@@ -93,18 +110,3 @@ def _parse_files(data: object) -> list[PolicyFile]:
     ):
         raise malformed("files", "expected a list of name and text")
     return [PolicyFile(name=file["name"], text=file["text"]) for file in data]
-
-
-def _build(command: CommandBody, files: object, orders: Sequence[OrderBody], answer: Answer) -> Command:
-    match command:
-        case ApplyPolicy():
-            return apply_policy(command, _parse_files(files), orders, answer)
-        case AddHost():
-            return add_host(command, orders, answer)
-        case RemoveHost():
-            return remove_host(command, orders, answer)
-        case CreateCredential():
-            return create_credential(command, orders, answer)
-        case CancelLeave():
-            return cancel_leave(command, orders, answer)
-    raise malformed("command.verb", f"{command.verb} is not carried out here")

@@ -129,7 +129,9 @@ def test_applied_policy_is_in_force_from_its_entry_on(authority: TestAuthority) 
     command = ApplyPolicy(files=[{"name": "policy.toml", "sha256": digest}])  # type: ignore[list-item]
     files = [PolicyFile(name="policy.toml", text=text)]
     answer = Answer()
-    authority.writer.submit(apply_policy(command, files, orders(authority, command), answer))
+    authority.writer.submit(
+        apply_policy(command, files, orders(authority, command), answer, now_s=NOW_MS // 1000)
+    )
     assert answer.arrived.wait(10)
     assert not isinstance(answer.value, Refusal)
     assert answer.value is not None
@@ -142,7 +144,7 @@ def test_applied_policy_is_in_force_from_its_entry_on(authority: TestAuthority) 
 def test_policy_text_that_was_not_ordered_is_refused() -> None:
     command = ApplyPolicy(files=[{"name": "policy.toml", "sha256": "0" * 64}])  # type: ignore[list-item]
     with pytest.raises(Refusal, match="not the ones"):
-        check_files(command, [PolicyFile(name="policy.toml", text=POLICY)])
+        check_files(command, [PolicyFile(name="policy.toml", text=POLICY)], now_s=NOW_MS // 1000)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 from appliance.authority.leaves import Leaves, merge, read_leave
 from appliance.policy.circumstances import Away
 from appliance.policy.document import Person, Policy
+from appliance.policy.terms import BACKDATE_S
 
 DAY = 86_400
 ADA = Policy(persons={"ada": Person(name="ada", identities=("oidc:ada", "ldap:ada"))})
@@ -61,13 +62,13 @@ def test_leaves_that_overlap_or_touch_are_one() -> None:
     assert joined == (Away(starts_s=0, ends_s=9), Away(starts_s=20, ends_s=30))
 
 
-def test_leave_is_forgotten_at_its_end_and_not_before() -> None:
+def test_leave_is_forgotten_when_no_certificate_can_be_dated_back_into_it() -> None:
     made = leaves(booking(0, DAY), booking(0, 2 * DAY))
-    made.forget(DAY - 1)
+    made.forget(DAY + BACKDATE_S - 1)
     assert len(list(made)) == 2
-    made.forget(DAY)
+    made.forget(DAY + BACKDATE_S)
     assert [each.seq for each in made] == [11]
-    made.forget(2 * DAY)
+    made.forget(2 * DAY + BACKDATE_S)
     assert list(made) == []
     assert made.of(ADA, "oidc:ada") == ()
 
@@ -77,9 +78,9 @@ def test_cancelled_leave_is_gone_and_a_shortened_one_ends_when_it_was_ordered_to
     made.cancel(10, None)
     made.cancel(11, 3 * DAY)
     assert made.of(ADA, "oidc:ada") == (Away(starts_s=2 * DAY, ends_s=3 * DAY),)
-    made.forget(3 * DAY)
+    made.forget(3 * DAY + BACKDATE_S)
     assert list(made) == []
-    made.forget(4 * DAY)
+    made.forget(4 * DAY + BACKDATE_S)
 
 
 def test_withdrawn_leave_holds_until_it_is_cancelled_and_is_new_when_it_is_booked_again() -> None:

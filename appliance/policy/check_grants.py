@@ -1,0 +1,100 @@
+"""The checks of grants: whom and what they name exists, and somebody can meet what they require, some day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from appliance.policy.document import Document, Grant, Policy
+from appliance.policy.requirements import able_to_approve
+from appliance.ssh.keys import SK_TYPES
+
+_Found = Iterator[tuple[str, str]]
+
+
+def check_grants(policy: Policy, document: Document) -> _Found:
+    """Yield what is wrong with the grants of a file: where, and what."""
+    for grant in document.grants:
+        where = f'grant "{grant.name}"'
+        for check in (_check_who, _check_days, _check_keys, _check_approvals):
+            yield from ((f"{where}: {key}", message) for key, message in check(policy, grant))
+        for position, name in enumerate(grant.on):
+            group = policy.host_groups.get(name)
+            if group is None:
+                yield f"{where}: on[{position}]", f"there is no host group {name!r}"
+            elif document.customer is not None and group.customer != document.customer:
+                yield f"{where}: on[{position}]", f"{name!r} is not a host group of {document.customer}"
+
+
+def _check_who(policy: Policy, grant: Grant) -> _Found:
+    who = grant.who
+    if not (who.groups or who.users or who.services):
+        yield "who", "names nobody; expected groups, users or services"
+    for position, name in enumerate(who.groups):
+        if ":" not in name and name not in policy.groups:
+            yield (
+                f"who.groups[{position}]",
+                f"there is no group {name!r}; a provider's is written oidc:{name}",
+            )
+
+
+def _check_days(policy: Policy, grant: Grant) -> _Found:
+    first, last = grant.first, grant.last
+    if first is not None and last is not None and last < first:
+        yield "until", f"{last} is before {first}, the first day: the grant would never give anything"
+        return
+    if grant.when is None:
+        return
+    schedule = policy.schedules.get(grant.when)
+    if schedule is None:
+        yield "when", f"there is no schedule {grant.when!r}"
+    elif first is not None and last is not None:
+        # The day before may open a window that reaches into the first one.
+        days = {
+            (first + timedelta(days=each)).weekday() for each in range(-1, min(7, (last - first).days + 1))
+        }
+        if not any(days & window.days for window in schedule.windows):
+            yield "when", f"the schedule {grant.when!r} is shut on all days from {first} until {last}"
+
+
+def _check_keys(_policy: Policy, grant: Grant) -> _Found:
+    require = grant.require
+    if not require.hardware:
+        return
+    asks = "verify" if require.verify else "touch"
+    others = [name for name in require.key_types or () if name not in SK_TYPES]
+    if require.key_types is None or others:
+        message = f"{asks} is what only hardware keys do: expected {' or '.join(sorted(SK_TYPES))}, or both"
+        yield "require.key_types", message
+
+
+def _check_approvals(policy: Policy, grant: Grant) -> _Found:
+    require = grant.require
+    if bool(require.approvals) != bool(require.approvers):
+        yield "require.approvals", "expected both a number of approvals and approvers, or neither"
+        return
+    dangling = [position for position, name in enumerate(require.approvers) if name not in policy.groups]
+    for position in dangling:
+        name = require.approvers[position]
+        message = f"there is no group {name!r} in this document, and only its groups say who is in them"
+        yield f"require.approvers[{position}]", message
+    if require.approvals and not dangling and _most_approvers(policy, grant) < require.approvals:
+        message = "nobody could get so many: expected that many persons with keys, beside whoever asks"
+        yield "require.approvals", message
+
+
+def _most_approvers(policy: Policy, grant: Grant) -> int:
+    """Return how many could approve for the requester who has the most of them."""
+    holders = [*grant.who.users, *grant.who.services]
+    for group in grant.who.groups:
+        # Who is in a provider's group is not known here: at best he is none of the approvers.
+        holders += policy.groups[group].members if group in policy.groups else [group]
+    signers = _signers(policy)
+    return max((len(able_to_approve(policy, grant, name) & signers) for name in holders), default=0)
+
+
+def _signers(policy: Policy) -> frozenset[str]:
+    """Return all persons, and accounts that no person has, who have a key to sign with."""
+    persons = {person.name for person in policy.persons.values() if person.keys}
+    operators = (each for each in policy.operators.values() if each.keys)
+    return frozenset(persons | {policy.who_is(name) for each in operators for name in each.identities})

@@ -1,0 +1,99 @@
+"""Holidays: looked up when a policy is applied, and from then on read from the ledger alone.
+
+Public holidays change by law, and the library that knows them by release. What a decision rests on are the
+dates that ``policy.applied`` records: whoever replays it decides on the same days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any, Final, TypedDict
+
+import holidays
+
+from appliance.policy.document import Policy, PolicyError, Problem
+from appliance.policy.schedules import Calendar
+
+# Years looked up beyond the one in which a policy is applied; after the last of them the schedule shuts. The
+# year before belongs to them too: somewhere it still is when a new one has begun in UTC.
+YEARS: Final = 10
+MAX_CALENDARS: Final = 12  # of the countries with the most holidays so many fit an entry of the ledger
+
+
+class CalendarData(TypedDict):
+    """A calendar as the ledger records it; dates are ``2026-12-25``, sorted."""
+
+    calendar: str
+    first_year: int
+    last_year: int
+    dates: list[str]
+
+
+def with_holidays(policy: Policy, now_s: int) -> Policy:
+    """Return a policy that is about to be applied with the holidays that its schedules name.
+
+    Raises:
+        PolicyError: the library knows no such country or part of one, or there are too many.
+    """
+    problems = [
+        Problem(file=file, where=f'schedule "{schedule.name}": holidays', message=message)
+        for file, document in policy.documents
+        for schedule in document.schedules
+        if (message := _find_unknown(schedule.holidays)) is not None
+    ]
+    names = sorted({each.holidays for each in policy.schedules.values() if each.holidays is not None})
+    if len(names) > MAX_CALENDARS:
+        message = f"got {len(names)} different calendars, expected at most {MAX_CALENDARS}"
+        problems.append(Problem(file=policy.files[0].name, where="schedule", message=message))
+    if problems:
+        raise PolicyError(problems)
+    year = datetime.fromtimestamp(now_s, UTC).year
+    years = range(year - 1, year + YEARS + 1)
+    return replace(policy, calendars={name: _look_up(name, years) for name in names})
+
+
+def calendar_to_data(calendar: Calendar) -> CalendarData:
+    """Return a calendar as the ledger records it."""
+    return CalendarData(
+        calendar=calendar.name,
+        first_year=calendar.first_year,
+        last_year=calendar.last_year,
+        dates=sorted(day.isoformat() for day in calendar.dates),
+    )
+
+
+def calendar_from_data(data: Mapping[str, Any]) -> Calendar:
+    """Parse what :func:`calendar_to_data` made."""
+    return Calendar(
+        name=data["calendar"],
+        first_year=data["first_year"],
+        last_year=data["last_year"],
+        dates=frozenset(map(date.fromisoformat, data["dates"])),
+    )
+
+
+def _find_unknown(name: str | None) -> str | None:
+    if name is None:
+        return None
+    country, _, part = name.partition("-")
+    known = holidays.list_supported_countries()
+    if country not in known:
+        return f"no holidays of {country!r} are known; expected one of {', '.join(known)}"
+    if part and part not in known[country]:
+        return (
+            f"no part {part!r} of {country} is known; expected one of {', '.join(known[country]) or 'none'}"
+        )
+    return None
+
+
+def _look_up(name: str, years: range) -> Calendar:
+    country, _, part = name.partition("-")
+    found: Iterator[date] = iter(holidays.country_holidays(country, subdiv=part or None, years=years))
+    return Calendar(
+        name=name,
+        first_year=years[0],
+        last_year=years[-1],
+        dates=frozenset(day for day in found if day.year in years),
+    )

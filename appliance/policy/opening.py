@@ -1,0 +1,122 @@
+"""When a grant gives anything: its schedule, its first and last day, and the requester's leave, together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from typing import Final, Literal
+
+from appliance.policy.circumstances import Away
+from appliance.policy.schedules import Timetable
+from appliance.policy.zones import first_showing
+
+# More often than this leaves and windows do not take turns in what a certificate can last.
+_MAX_TURNS: Final = 1_000
+
+ShutBy = Literal["dates", "leave", "schedule", "time-left"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hours:
+    """A grant's own hours: from its first day to its last, both included, and by its timetable."""
+
+    timetable: Timetable | None = None
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone in which whole days are meant."""
+        return UTC if self.timetable is None else self.timetable.zone
+
+    @property
+    def starts_s(self) -> int | None:
+        """The first moment of the first day."""
+        return None if self.first is None else start_of_day(self.zone, self.first)
+
+    @property
+    def ends_s(self) -> int | None:
+        """The first moment after the last day."""
+        return None if self.last is None else start_of_day(self.zone, self.last + timedelta(days=1))
+
+
+ALWAYS: Final = Hours()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A moment at which a grant is open, how far back it has been so and how long it stays so.
+
+    ``opens_s`` and ``closes_s`` are the grant's own bounds, None where it has none; ``not_before_s`` and
+    ``not_after_s`` also heed leave.
+    """
+
+    at_s: int
+    opens_s: int | None
+    closes_s: int | None
+    not_before_s: int
+    not_after_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shut:
+    """What keeps a grant shut at a moment, and the next moment to look again: None is never."""
+
+    by: ShutBy
+    next_s: int | None
+
+
+def look(hours: Hours, leaves: Sequence[Away], at_s: int, until_s: int, least_s: int) -> Opening | Shut:
+    """Look whether a grant is open at a moment and for ``least_s``; what follows ``until_s`` is left out."""
+    starts_s, ends_s = hours.starts_s, hours.ends_s
+    if ends_s is not None and at_s >= ends_s:
+        return Shut(by="dates", next_s=None)
+    if starts_s is not None and at_s < starts_s:
+        return Shut(by="dates", next_s=starts_s)
+    away = [leave for leave in leaves if leave.starts_s <= at_s < leave.ends_s]
+    if away:
+        return Shut(by="leave", next_s=max(leave.ends_s for leave in away))
+    opens, closes = [starts_s], [ends_s]
+    if hours.timetable is not None:
+        span = hours.timetable.span(at_s, until_s)
+        if span is None:
+            return Shut(by="schedule", next_s=hours.timetable.next_opening(at_s))
+        opens.append(span.opens_s)
+        closes.append(span.closes_s)
+    opened, closed = (
+        [each for each in opens if each is not None],
+        [each for each in closes if each is not None],
+    )
+    not_after_s = min([*closed, *(leave.starts_s for leave in leaves if leave.starts_s > at_s), until_s])
+    if not_after_s - at_s < least_s:
+        return Shut(by="time-left", next_s=not_after_s)
+    return Opening(
+        at_s=at_s,
+        opens_s=max(opened, default=None),
+        closes_s=min(closed, default=None),
+        not_before_s=max([*opened, *(leave.ends_s for leave in leaves if leave.ends_s <= at_s)], default=0),
+        not_after_s=not_after_s,
+    )
+
+
+def find_opening(
+    hours: Hours, leaves: Sequence[Away], from_s: int, *, lasts_s: int, least_s: int
+) -> Opening | None:
+    """Return the first opening from a moment on; None if there is none in about a year."""
+    at_s: int | None = from_s
+    for _ in range(_MAX_TURNS):
+        if at_s is None:
+            return None
+        found = look(hours, leaves, at_s, at_s + lasts_s, least_s)
+        if isinstance(found, Opening):
+            return found
+        at_s = found.next_s
+    return None
+
+
+@lru_cache(maxsize=8_192)
+def start_of_day(zone: tzinfo, day: date) -> int:
+    """Return the first moment of a day in a zone, in Unix seconds."""
+    return first_showing(zone, datetime.combine(day, time()))

@@ -1,0 +1,158 @@
+"""What one grant gives to one request: the terms, or every obstacle that is in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final, NotRequired, TypedDict
+
+from appliance.networks import intersect_networks
+from appliance.policy.asking import Asking
+from appliance.policy.document import FiledGrant, Grant, Policy
+from appliance.policy.opening import ALWAYS, Hours, Opening, Shut, find_opening, look
+from appliance.policy.requirements import Obstacle, find_approval, find_unmet, unapproved
+from appliance.policy.values import PERMITS
+from appliance.policy.zones import format_moment
+
+# Hosts whose clocks are behind by less than this still take a certificate that was just made.
+BACKDATE_S: Final = 60
+# A certificate that ends sooner is of no use to anyone who did not ask for just that.
+LEAST_S: Final = 60
+MAX_AHEAD_S: Final = 24 * 3_600
+
+
+class BoundsData(TypedDict):
+    """Bounds as the ledger records them (docs/formats/entries.md)."""
+
+    opens_s: NotRequired[int]
+    closes_s: NotRequired[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The grant's own bounds around a certificate, in Unix seconds; ``scheduled``: by a time zone's rules."""
+
+    opens_s: int | None
+    closes_s: int | None
+    scheduled: bool
+
+    def to_data(self) -> BoundsData:
+        """Return the bounds as the ledger records them."""
+        data = BoundsData()
+        if self.opens_s is not None:
+            data["opens_s"] = self.opens_s
+        if self.closes_s is not None:
+            data["closes_s"] = self.closes_s
+        return data
+
+    def sort_key(self) -> tuple[int, ...]:
+        """Return the bounds as numbers that differ where bounds do."""
+        return (self.scheduled, *(-1 if each is None else each for each in (self.opens_s, self.closes_s)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a grant gives, as far as the request narrows it."""
+
+    filed: FiledGrant
+    valid_after: int
+    valid_before: int
+    source: tuple[str, ...] | None
+    extensions: tuple[str, ...]
+    bounds: Bounds | None
+
+
+def settle(policy: Policy, filed: FiledGrant, asking: Asking) -> Terms | tuple[Obstacle, ...]:
+    """Return the terms on which a grant gives what it gives, or all that is in the way; never neither."""
+    grant, request = filed.grant, asking.request
+    hours, approval = policy.hours(grant), None
+    obstacles = [*_find_obstacles(grant, asking), *find_unmet(grant, asking)]
+    if grant.require.approvals and (approval := find_approval(policy, grant, asking)) is None:
+        obstacles.append(unapproved(grant))
+    opening = _open(grant, hours, asking, None if approval is None else approval.ends_s)
+    if isinstance(opening, Obstacle):
+        return (*obstacles, opening)
+    if obstacles:
+        return tuple(obstacles)
+    permit = grant.permit if request.permit is None else request.permit
+    return Terms(
+        filed=filed,
+        valid_after=max(opening.at_s - BACKDATE_S, opening.not_before_s),
+        valid_before=opening.not_after_s,
+        source=_intersect(grant.source, request.source),
+        extensions=tuple(sorted(PERMITS[name] for name in permit)),
+        bounds=_bounds(hours, opening),
+    )
+
+
+def _bounds(hours: Hours, opening: Opening) -> Bounds | None:
+    if hours is ALWAYS:
+        return None
+    scheduled = hours.timetable is not None
+    return Bounds(opens_s=opening.opens_s, closes_s=opening.closes_s, scheduled=scheduled)
+
+
+def _find_obstacles(grant: Grant, asking: Asking) -> Iterator[Obstacle]:
+    """Yield what of the request the grant does not give, and whether it may be asked for like that."""
+    delegate, request = asking.circumstances.delegate, asking.request
+    if delegate is not None and str(delegate) not in grant.delegates:
+        detail = f"grant {grant.name!r} does not let {delegate} ask on behalf of others"
+        yield Obstacle(rule="delegates", detail=detail)
+    too_much = [name for name in request.permit or () if name not in grant.permit]
+    if too_much:
+        detail = f"grant {grant.name!r} does not permit {', '.join(too_much)}"
+        yield Obstacle(rule="narrowing", detail=detail)
+    if request.source is not None and _intersect(grant.source, request.source) == ():
+        detail = f"grant {grant.name!r} allows only the sources {', '.join(grant.source or ())}"
+        yield Obstacle(rule="narrowing", detail=detail)
+
+
+def _open(grant: Grant, hours: Hours, asking: Asking, approved_s: int | None) -> Opening | Obstacle:
+    """Return the opening that a certificate can have: now, or later where a later start was asked for."""
+    request, leaves = asking.request, asking.circumstances.leaves
+    ttl_s = min(grant.ttl_s, request.ttl_s or grant.ttl_s, asking.max_ttl_s)
+    least_s = min(LEAST_S, ttl_s) if request.ttl_s is None or request.ttl_s >= LEAST_S else 1
+    found = look(hours, leaves, asking.start_s, asking.start_s + ttl_s, least_s)
+    later = None
+    if isinstance(found, Shut) and found.next_s is not None:
+        later = find_opening(hours, leaves, found.next_s, lasts_s=ttl_s, least_s=least_s)
+    if isinstance(found, Shut):
+        if later is None or request.start_s is None or later.at_s > asking.now_s + MAX_AHEAD_S:
+            return _say_shut(grant, hours, found, None if later is None else later.at_s)
+        found = later
+    if approved_s is None or found.not_after_s <= approved_s:
+        return found
+    if approved_s - found.at_s < least_s:
+        return unapproved(grant)
+    return replace(found, not_after_s=approved_s)
+
+
+def _say_shut(grant: Grant, hours: Hours, shut: Shut, next_s: int | None) -> Obstacle:
+    words = {
+        "dates": f"is for the days{_days(grant)}",
+        "leave": "gives nothing during leave",
+        "schedule": f"is shut by the schedule {grant.when!r}{_windows(hours)}",
+        "time-left": f"has less than {LEAST_S} s left",
+    }
+    opens = "opens" if shut.by == "dates" else "opens again"
+    when = "it does not open again"
+    if next_s is not None:
+        when = f"{opens} at {format_moment(next_s, hours.zone)}"
+    return Obstacle(rule=shut.by, detail=f"grant {grant.name!r} {words[shut.by]}; {when}", next_s=next_s)
+
+
+def _days(grant: Grant) -> str:
+    ends = (("from", grant.first), ("until", grant.last))
+    return "".join(f" {word} {day}" for word, day in ends if day is not None)
+
+
+def _windows(hours: Hours) -> str:
+    timetable = hours.timetable
+    return "" if timetable is None else f" ({', '.join(map(str, timetable.windows))} {timetable.zone})"
+
+
+def _intersect(granted: tuple[str, ...] | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Intersect two source sets where none means anywhere; an empty result is nowhere."""
+    if granted is None or asked is None:
+        return asked if granted is None else granted
+    return intersect_networks(granted, asked)

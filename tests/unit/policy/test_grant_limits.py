@@ -1,0 +1,140 @@
+"""Hours, requirements and delegates in the document: what contradicts itself is said with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.policy.check import check_policy
+from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
+from appliance.policy.holidays import with_holidays
+from appliance.ssh.keys import format_public_key_line
+from support.ssh_examples import public_key
+
+KEY, OTHER, THIRD = (format_public_key_line(public_key("ed25519", number)) for number in (7, 8, 9))
+NOW_S = 1_764_000_000
+GOOD = f"""
+version = 1
+[[customer]]
+name = "acme"
+user_ca = "users"
+host_ca = "hosts"
+[[host_group]]
+name = "web"
+customer = "acme"
+match = {{ role = "web" }}
+[[group]]
+name = "owners"
+members = ["mtls:ada", "mtls:bob"]
+[[person]]
+name = "ada"
+identities = ["mtls:ada", "oidc:ada"]
+keys = ["{OTHER}"]
+[[person]]
+name = "bob"
+identities = ["mtls:bob"]
+keys = ["{THIRD}"]
+[[schedule]]
+name = "office"
+timezone = "Europe/Berlin"
+windows = ["mon-fri 08:00-18:00", "sat 22:00-06:00"]
+holidays = "DE-BY"
+[[grant]]
+name = "deploy"
+who = {{ users = ["oidc:ada"] }}
+on = ["web"]
+as = ["deploy"]
+when = "office"
+from = "2026-01-01"
+until = 2026-12-31
+delegates = ["mtls:portal"]
+require = {{ key_types = ["sk-ssh-ed25519@openssh.com"], verify = true, touch = true, mfa = true, \
+max_auth_age = "12h", reason = true, approvals = 1, approvers = ["owners"] }}
+[[operator]]
+name = "carol"
+keys = ["{KEY}"]
+roles = ["admin"]
+"""
+
+
+def check(text: str) -> Policy:
+    policy = parse_policy([PolicyFile(name="0.toml", text=text)])
+    check_policy(policy)
+    return with_holidays(policy, NOW_S)
+
+
+def problems(text: str) -> str:
+    with pytest.raises(PolicyError) as raised:
+        check(text)
+    return str(raised.value)
+
+
+def test_policy_with_every_limit_is_one() -> None:
+    policy = check(GOOD)
+    grant = policy.grants[0].grant
+    assert (str(grant.first), str(grant.last), grant.require.max_auth_age_s) == (
+        "2026-01-01",
+        "2026-12-31",
+        43_200,
+    )
+    assert policy.calendars["DE-BY"].last_year == 2035
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('when = "office"', 'when = "night"', 'grant "deploy": when: there is no schedule'),
+        ("until = 2026-12-31", "until = 2025-12-31", 'grant "deploy": until: 2025-12-31 is before'),
+        ("until = 2026-12-31", "until = 2026-12-31T10:00:00Z", 'grant "deploy": until: expected a day'),
+        ("until = 2026-12-31", 'until = "31.12.2026"', 'grant "deploy": until: expected a day'),
+        ('from = "2026-01-01"', 'from = "2026-02-30"', 'grant "deploy": from'),
+        (
+            'from = "2026-01-01"\nuntil = 2026-12-31',
+            'from = "2026-02-03"\nuntil = "2026-02-04"\nwhen = "never"',
+            "0.toml",
+        ),
+        ('["sk-ssh-ed25519@openssh.com"]', '["ssh-ed25519"]', 'grant "deploy": require.key_types: verify'),
+        ('key_types = ["sk-ssh-ed25519@openssh.com"], ', "", 'grant "deploy": require.key_types: verify'),
+        ('["sk-ssh-ed25519@openssh.com"]', '["ssh-dss"]', 'grant "deploy": require.key_types[0]'),
+        ("approvals = 1", "approvals = 2", 'grant "deploy": require.approvals: nobody could get'),
+        ("approvals = 1, ", "", 'grant "deploy": require.approvals: expected both'),
+        (', approvers = ["owners"]', "", 'grant "deploy": require.approvals: expected both'),
+        ('approvers = ["owners"]', 'approvers = ["nobody"]', 'grant "deploy": require.approvers[0]'),
+        ('approvers = ["owners"]', 'approvers = ["oidc:owners"]', 'grant "deploy": require.approvers[0]'),
+        ('members = ["mtls:ada", "mtls:bob"]', 'members = ["mtls:ada"]', "require.approvals: nobody could"),
+        (f'keys = ["{THIRD}"]', "", "require.approvals: nobody could"),
+        ("mfa = true", 'mfa = "yes"', 'grant "deploy": require.mfa'),
+        ("mfa = true", "mfa = 1", 'grant "deploy": require.mfa'),
+        ('max_auth_age = "12h"', "max_auth_age = 12", 'grant "deploy": require.max_auth_age'),
+        ('delegates = ["mtls:portal"]', 'delegates = ["portal"]', 'grant "deploy": delegates[0]'),
+        ('"Europe/Berlin"', '"Europe/Atlantis"', 'schedule "office": timezone'),
+        ('"Europe/Berlin"', '"../../etc/passwd"', 'schedule "office": timezone'),
+        ("mon-fri 08:00-18:00", "mon-fri 8-18", 'schedule "office": windows[0]'),
+        ("mon-fri 08:00-18:00", "mon-fry 08:00-18:00", 'schedule "office": windows[0]'),
+        ("mon-fri 08:00-18:00", "mon-fri 08:00-08:00", 'schedule "office": windows[0]'),
+        ("mon-fri 08:00-18:00", "mon-fri 24:00-08:00", 'schedule "office": windows[0]'),
+        ("mon-fri 08:00-18:00", "mon-fri 08:60-18:00", 'schedule "office": windows[0]'),
+        ("mon-fri 08:00-18:00", "mon-fri 08:00-24:01", 'schedule "office": windows[0]'),
+        ('["mon-fri 08:00-18:00", "sat 22:00-06:00"]', "[]", 'schedule "office": windows'),
+        ('holidays = "DE-BY"', 'holidays = "Germany"', 'schedule "office": holidays'),
+        ('holidays = "DE-BY"', 'holidays = "QQ"', 'schedule "office": holidays: no holidays'),
+        ('holidays = "DE-BY"', 'holidays = "DE-XX"', 'schedule "office": holidays: no part'),
+        ('name = "office"', 'name = "Office"', "schedule"),
+    ],
+)
+def test_limit_that_cannot_hold_is_said_with_its_place(old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    assert said in problems(GOOD.replace(old, new, 1))
+
+
+def test_days_on_which_the_schedule_is_always_shut_are_found() -> None:
+    text = GOOD.replace(
+        'from = "2026-01-01"\nuntil = 2026-12-31', 'from = "2026-02-01"\nuntil = "2026-02-01"'
+    )
+    check(text)  # a Sunday: the window that Saturday opened reaches into it
+    without = text.replace(', "sat 22:00-06:00"', "")
+    assert "is shut on all days from 2026-02-01 until 2026-02-01" in problems(without)
+
+
+def test_two_schedules_of_one_name_are_found() -> None:
+    twice = GOOD[GOOD.index("[[schedule]]") : GOOD.index("[[grant]]")]
+    assert 'schedule "office": there is another one of this name' in problems(GOOD + twice)
