@@ -36,6 +36,11 @@ class Requested:
         """The persons who have given it."""
         return frozenset(person for person, _ in self.given)
 
+    def is_open(self, now_s: int) -> bool:
+        """Say whether it can still become, or is, an approval; what has run out must be asked for anew."""
+        lasts = all(ends_s > now_s for _, ends_s in self.given)
+        return lasts and not self.refused and now_s < self.answer_by_s
+
     def to_approval(self) -> Approval | None:
         """Return what a decision takes of it, if anyone has given it; it lasts as long as all of them say."""
         if self.refused or not self.given:

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.authority.administration import Answer, CarryOut
+from appliance.authority.approving import policy_in_force
 from appliance.authority.commands import CancelLeave
 from appliance.authority.cutoff import cut_off, find_live, held_by
 from appliance.authority.events import (
@@ -106,7 +107,7 @@ class BookLeave:
 
     def decide(self, state: State, at: At) -> Decided:
         """Decide whose leave it is, who may book it, and which certificates it cuts off."""
-        policy = _policy(state)
+        policy = policy_in_force(state)
         leave = _plan(policy, self._body, at.seq)
         _check_may_book(state, policy, self._identity, leave)
         if not at.time_s < leave.ends_s <= at.time_s + MAX_AHEAD_S:
@@ -231,9 +232,3 @@ def _find(state: State, seq: int, now_s: int) -> Leave:
     if known is None or known.ends_s <= now_s:
         raise Refusal("not-found", f"entry {seq} booked no leave, or it was cancelled, or is over")
     return known
-
-
-def _policy(state: State) -> Policy:
-    if state.applied is None:
-        raise Refusal("issuance-halted", "no policy has been applied")
-    return state.applied.policy

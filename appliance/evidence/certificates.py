@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.authority.plan import evaluate, plan_certificate
+from appliance.authority.plan import cite_approvals, evaluate, plan_certificate
 from appliance.authority.state import State
 from appliance.errors import ChanceryError, Refusal
 from appliance.identity.api import CLAIM, PROVIDER
@@ -64,6 +64,9 @@ def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
         raise NotAllowed(
             f"the certificate is not the one that was decided: {_differences(planned.tbs, content)}"
         )
+    cited = cite_approvals(state, applied, identity, request, profile, now_s=entry.time_ms // 1000)
+    if list(data.get("approvals", [])) != cited:
+        raise WrongIntent(f"rests on the approvals {cited}, and cites others")
     if (data["ca"], data["ca_key"]) != (profile.ca, planned.ca_key.fingerprint):
         raise WrongIntent("names another CA or CA key than its bytes")
     return tbs, planned.ca_key.public_key

@@ -28,6 +28,7 @@ class Code(StrEnum):
     SHARED_KEY = "shared-key"
     WRONG_LEAVE = "wrong-leave"
     NOT_REVOKED = "not-revoked"
+    WRONG_APPROVAL = "wrong-approval"
 
     OPEN_INTENT = "open-intent"
     UNKNOWN_KIND = "unknown-kind"

@@ -22,6 +22,7 @@ from typing import Any, Final, cast
 from appliance.authority.state import State, UnknownEntry
 from appliance.errors import ChanceryError
 from appliance.evidence.acts import NotEntitled, check_act
+from appliance.evidence.approvals import WrongApproval, check_answered, check_requested
 from appliance.evidence.certificates import (
     NotAllowed,
     WrongDenial,
@@ -213,6 +214,13 @@ class Evidence:
         check_act(self._state, entry.data["by"], act)
         self.checked["entitlements"] += 1
 
+    def _check_approval_requested(self, entry: Entry) -> None:
+        check_requested(self._state, entry)
+
+    def _check_approval_answered(self, entry: Entry) -> None:
+        check_answered(self._state, entry)
+        self.checked["approval signatures"] += 1
+
     def _check_ca(self, entry: Entry) -> None:
         check_new_key(self._state, entry)
 
@@ -241,6 +249,7 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     SharedKey: Code.SHARED_KEY,
     WrongLeave: Code.WRONG_LEAVE,
     NotRevoked: Code.NOT_REVOKED,
+    WrongApproval: Code.WRONG_APPROVAL,
 }
 # Each on the state before the entry, and the code of what malformed data make of it.
 _STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
@@ -256,6 +265,9 @@ _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "certificate.denied": Evidence._check_denied,
     "certificate.revoked": Evidence._check_revoked,
     "credential.revoked": Evidence._check_credential_revoked,
+    "approval.requested": Evidence._check_approval_requested,
+    "approval.given": Evidence._check_approval_answered,
+    "approval.refused": Evidence._check_approval_answered,
     "ca.created": Evidence._check_ca,
     "ca.trusted": Evidence._check_ca,
     "ca.signing": Evidence._check_ca,

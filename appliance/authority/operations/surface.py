@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from appliance.authority.operations.approving import Approving
 from appliance.authority.operations.cutting import Cutting
 from appliance.authority.operations.issuing import Issuing
 from appliance.authority.operations.leaving import Leaving
@@ -28,7 +29,14 @@ class Operations:
 
     def __init__(self, parts: Parts) -> None:
         self._readers = parts.readers
-        groups = (Issuing(parts), Cutting(parts), Leaving(parts), Ordering(parts), Reading(parts))
+        groups = (
+            Issuing(parts),
+            Cutting(parts),
+            Leaving(parts),
+            Approving(parts),
+            Ordering(parts),
+            Reading(parts),
+        )
         self._table: Table = {name: each for group in groups for name, each in group.table().items()}
 
     def handle(self, peer: Peer, request: Request, reply: Reply) -> None:
