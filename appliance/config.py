@@ -13,11 +13,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from appliance.buckets import Rate
+from appliance.days import check_zone
+from appliance.durations import parse_duration
 from appliance.errors import ConfigError
 from appliance.identity.settings import IdentityTable
+from appliance.policy.names import check_name
 
 FILE_NAME: Final = "chancery.toml"
 DEFAULT_DATA: Final = Path("/var/lib/chancery")
@@ -47,6 +58,11 @@ def _split(value: object) -> object:
 
 def _check_networks(blocks: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(block)) for block in blocks)
+
+
+def _seconds(value: object) -> object:
+    """Read a duration such as 15m; what is no text is for the field to judge."""
+    return parse_duration(value) if isinstance(value, str) else value
 
 
 Address = Annotated[str, AfterValidator(_check_address)]
@@ -136,6 +152,54 @@ class UsersTable(_Table):
     web: str = "chancery-web"
 
 
+class FeedTable(_Table):
+    """``[[leave.feed]]``: a calendar, as a URL or a file, and whose leave its events are (docs/leave.md)."""
+
+    name: Annotated[str, AfterValidator(check_name)]
+    url: str | None = None
+    file: Path | None = None
+    ca: Annotated[Path | None, Field(description="certificates to trust in place of the system's")] = None
+    timezone: Annotated[str, AfterValidator(check_zone), Field(description="of all-day events")] = "UTC"
+    interval_s: Annotated[int, Field(alias="interval"), BeforeValidator(_seconds)] = 900
+    timeout_s: Annotated[int, Field(alias="timeout", ge=1, le=300), BeforeValidator(_seconds)] = 20
+    max_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 1_048_576
+    person: Annotated[str | None, Field(description="whose leave all events are")] = None
+    organizers: Annotated[dict[str, str], Field(description="persons by e-mail address")] = {}
+    attendees: Annotated[dict[str, str], Field(description="persons by e-mail address")] = {}
+    summary: Annotated[str | None, Field(description="such as `Leave: {person}`")] = None
+    only_all_day: bool = False
+    containing: Annotated[tuple[str, ...], Field(description="words, one of which the summary has")] = ()
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> FeedTable:
+        if (self.url is None) == (self.file is None):
+            raise ValueError("expected one of url and file")
+        ways = [
+            self.person is not None,
+            bool(self.organizers),
+            bool(self.attendees),
+            self.summary is not None,
+        ]
+        if sum(ways) != 1:
+            raise ValueError("expected one of person, organizers, attendees and summary")
+        if self.summary is not None and self.summary.count("{person}") != 1:
+            raise ValueError("summary: expected {person} in it, once")
+        return self
+
+
+class LeaveTable(_Table):
+    """``[leave]``: the feeds that leave comes from."""
+
+    feeds: Annotated[tuple[FeedTable, ...], Field(alias="feed", max_length=1_000)] = ()
+
+    @model_validator(mode="after")
+    def _check_names(self) -> LeaveTable:
+        names = [feed.name for feed in self.feeds]
+        if len(set(names)) != len(names):
+            raise ValueError("two feeds have one name")
+        return self
+
+
 class Config(_Table):
     """Everything that can be configured. Without ``users`` all processes run as whoever starts them."""
 
@@ -143,6 +207,7 @@ class Config(_Table):
     service: ServiceTable = ServiceTable()
     tls: TlsTable = TlsTable()
     limits: LimitsTable = LimitsTable()
+    leave: LeaveTable = LeaveTable()
     token: TokenTable
     identity: IdentityTable = IdentityTable()
     users: UsersTable | None = None

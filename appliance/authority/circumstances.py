@@ -8,6 +8,7 @@ from appliance.identity.identity import Identity
 from appliance.policy.circumstances import Circumstances
 
 
-def find_circumstances(_state: State, _applied: AppliedPolicy, _identity: Identity) -> Circumstances:
+def find_circumstances(state: State, applied: AppliedPolicy, identity: Identity) -> Circumstances:
     """Return the circumstances of a request by this identity."""
-    return Circumstances()
+    name = str(identity)
+    return Circumstances(leaves=state.leaves.of(applied.policy, name), approvals=state.approvals.of(name))

@@ -142,3 +142,11 @@ class LiftLock(CommandBody):
     verb: Literal["lock.lift"] = "lock.lift"
     lock: Annotated[int, Field(ge=0, le=2**53 - 1, description="the entry that placed it"), READ_WHOLE]
     reason: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+
+
+class CancelLeave(CommandBody):
+    """``leave.cancel``: a leave holds no more, or with ``ends_s`` no longer than until then."""
+
+    verb: Literal["leave.cancel"] = "leave.cancel"
+    leave: Annotated[int, Field(ge=0, le=2**53 - 1, description="the entry that booked it"), READ_WHOLE]
+    ends_s: Annotated[int, Field(ge=0, le=2**53 - 1, description="Unix seconds"), READ_WHOLE] | None = None

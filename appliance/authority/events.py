@@ -91,6 +91,7 @@ class CertificateIntent(TypedDict):
     window: NotRequired[BoundsData]
     tzdata: NotRequired[str]
     idempotency: NotRequired[IdempotencyData]
+    approvals: NotRequired[list[int]]
 
 
 class CertificateIssued(TypedDict):
@@ -243,3 +244,60 @@ class CredentialRevoked(TypedDict):
     id: str
     reason: str
     by: IdentityData
+
+
+class LeaveSource(TypedDict):
+    """``source``: the feed that a leave came from, and what the event is called there."""
+
+    feed: str
+    uid: str
+
+
+class LeaveBooked(TypedDict):
+    """``leave.booked``: a person is away from ``starts_s`` up to and not including ``ends_s``.
+
+    ``identities`` are the accounts that he had then.
+    """
+
+    person: str
+    identities: list[str]
+    starts_s: int
+    ends_s: int
+    by: IdentityData
+    timezone: NotRequired[str]
+    reason: NotRequired[str]
+    source: NotRequired[LeaveSource]
+
+
+class LeaveWithdrawn(TypedDict):
+    """``leave.withdrawn``: its feed shows it no more. It holds until it is cancelled by order."""
+
+    leave: int
+    by: IdentityData
+
+
+class LeaveCancelled(Ordered):
+    """``leave.cancelled``: the leave holds no more, or with ``ends_s`` no longer than until then."""
+
+    leave: int
+    ends_s: NotRequired[int]
+
+
+class ApprovalRequested(TypedDict):
+    """``approval.requested``: somebody asks others to let him rest on a grant, for ``ttl_s`` at most."""
+
+    identity: IdentityData
+    grant: str
+    reason: str
+    answer_by_s: int
+    ttl_s: int
+
+
+class ApprovalAnswered(TypedDict):
+    """``approval.given``, ``approval.refused``: what a person has signed; it holds until ``expires_s``."""
+
+    approval: int
+    person: str
+    expires_s: int
+    signature: str
+    reason: NotRequired[str]

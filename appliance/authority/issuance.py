@@ -33,7 +33,7 @@ from appliance.authority.events import (
     GrantReference,
     IdempotencyData,
 )
-from appliance.authority.plan import Planned, evaluate, plan_certificate
+from appliance.authority.plan import Planned, cite_approvals, evaluate, plan_certificate
 from appliance.authority.records import AppliedPolicy, Credential, RetryName
 from appliance.authority.releases import IssuedReply, Release
 from appliance.authority.replay import Repetition
@@ -127,7 +127,7 @@ class IssueCertificates:
             for seq, profile in enumerate(outcome, at.seq + len(used))
         ]
         intents = [
-            Event(kind="certificate.intent", data=self._intend(state, applied, plan, groups))
+            Event(kind="certificate.intent", data=self._intend(state, applied, plan, groups, at.time_s))
             for plan in planned
         ]
         return Decided(events=[*used, *intents], after=partial(self._sign, planned, len(used)))
@@ -164,7 +164,7 @@ class IssueCertificates:
         return Decided(events=[] if event is None else [event], after=lambda _entries: self._reply(refusal))
 
     def _intend(
-        self, state: State, applied: AppliedPolicy, plan: Planned, groups: Sequence[str]
+        self, state: State, applied: AppliedPolicy, plan: Planned, groups: Sequence[str], now_s: int
     ) -> CertificateIntent:
         identity = self._identity.to_data()
         identity["groups"] = list(groups)
@@ -181,6 +181,8 @@ class IssueCertificates:
             intent["window"] = bounds.to_data()
             if bounds.scheduled:
                 intent["tzdata"] = TZDATA
+        if cited := cite_approvals(state, applied, self._identity, self._request, plan.profile, now_s=now_s):
+            intent["approvals"] = cited
         if self._idempotency is not None:
             intent["idempotency"] = self._idempotency
         if isinstance(self._request, HostRequest):

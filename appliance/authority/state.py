@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from appliance.authority.approvals import Approvals
 from appliance.authority.cuts import lift_lock, place_lock, revoke
+from appliance.authority.leaves import Leaves
 from appliance.authority.orders import order_message, spent_id
 from appliance.authority.records import (
     AppliedPolicy,
@@ -73,6 +75,8 @@ class State:
     by_subject: dict[str, dict[int, None]] = field(default_factory=dict)
     locks: Locks = field(default_factory=Locks)
     revoked: Revoked = field(default_factory=Revoked)
+    leaves: Leaves = field(default_factory=Leaves)
+    approvals: Approvals = field(default_factory=Approvals)
     _files: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _expiries: list[tuple[int, int]] = field(default_factory=list)
     _order_ends: list[tuple[int, bytes]] = field(default_factory=list)
@@ -144,6 +148,8 @@ class State:
                 heapq.heappush(self._expiries, (now_s, seq))
         while self._order_ends and self._order_ends[0][0] < now_s:
             self.spent_orders.discard(heapq.heappop(self._order_ends)[1])
+        self.leaves.forget(now_s)
+        self.approvals.forget(now_s)
 
 
 def _open_log(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
@@ -281,6 +287,30 @@ def _revoke_credential(state: State, _entry: Entry, data: Mapping[str, Any]) -> 
     state.credentials[data["id"]] = replace(state.credentials[data["id"]], revoked=True)
 
 
+def _book_leave(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
+    state.leaves.book(entry.seq, data)
+
+
+def _withdraw_leave(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    state.leaves.withdraw(data["leave"])
+
+
+def _cancel_leave(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    state.leaves.cancel(data["leave"], data.get("ends_s"))
+
+
+def _request_approval(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
+    state.approvals.request(entry.seq, data)
+
+
+def _give_approval(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    state.approvals.give(data)
+
+
+def _refuse_approval(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
+    state.approvals.refuse(data)
+
+
 def _keep_nothing(_state: State, _entry: Entry, _data: Mapping[str, Any]) -> None:
     """Fold an entry that is evidence and changes no decision."""
 
@@ -311,4 +341,10 @@ _FOLDS: Final[Mapping[tuple[str, int], _Fold]] = {
     ("credential.created", 1): _create_credential,
     ("credential.used", 1): _use_credential,
     ("credential.revoked", 1): _revoke_credential,
+    ("leave.booked", 1): _book_leave,
+    ("leave.withdrawn", 1): _withdraw_leave,
+    ("leave.cancelled", 1): _cancel_leave,
+    ("approval.requested", 1): _request_approval,
+    ("approval.given", 1): _give_approval,
+    ("approval.refused", 1): _refuse_approval,
 }

@@ -15,6 +15,7 @@ from appliance.cli.credential import credential
 from appliance.cli.doctor import doctor
 from appliance.cli.host import host
 from appliance.cli.init import init
+from appliance.cli.leave import leave
 from appliance.cli.ledger import ledger
 from appliance.cli.lock import lock
 from appliance.cli.operator import operator
@@ -72,6 +73,7 @@ for command in (
     host,
     credential,
     lock,
+    leave,
     operator,
     order,
     ledger,

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from appliance.authority.process import HOLD_FILE
+from appliance.calendars.feeds import describe_feeds
 from appliance.cli.console import (
     EXIT_FAILED,
     EXIT_NOT_RUNNING,
@@ -20,7 +21,7 @@ from appliance.cli.console import (
     show_fields,
     show_json,
 )
-from appliance.clock import format_rfc3339_ms
+from appliance.clock import format_rfc3339_ms, now_ms
 from appliance.config import Config
 from appliance.errors import Refusal
 from appliance.identity.settings import IdentityTable
@@ -68,6 +69,7 @@ def _find(shell: Shell, config: Config) -> dict[str, Any]:
         **found,
         "probe": probe,
         "identity": _ask_providers(config),
+        "feeds": describe_feeds(config, now_ms()),
         "problems": [*found["problems"], *probed],
     }
 
@@ -110,6 +112,8 @@ def _show(found: dict[str, Any]) -> None:
             fields["identity"] = "\n".join(
                 f"{each['name']} ({each['what']}) {each['state']}" for each in providers
             )
+        if feeds := found["feeds"]:
+            fields["leave feeds"] = "\n".join(map(_describe_feed, feeds))
         if last := token["last_trouble"]:
             fields["trouble"] = f"{last['ago_s']:.0f} s ago, a new {last['rung']} was tried: {last['cause']}"
     if found["problems"]:
@@ -124,6 +128,12 @@ def _describe_pool(token: dict[str, Any]) -> str:
         f"{state}{token['busy']} of {token['sessions']} sessions busy, {token['queued']} waiting, "
         f"{token['call_ms']} ms a call, {token['failed']} of {token['calls']} failed"
     )
+
+
+def _describe_feed(feed: dict[str, Any]) -> str:
+    if "problem" in feed:
+        return f"{feed['name']}: {feed['problem']}"
+    return f"{feed['name']}: {feed['events']} events, read at {feed['read']}"
 
 
 def _describe_probe(probe: dict[str, Any]) -> str:

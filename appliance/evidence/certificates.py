@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.authority.plan import Planned, evaluate, plan_certificate
+from appliance.authority.plan import Planned, cite_approvals, evaluate, plan_certificate
 from appliance.authority.records import AppliedPolicy
 from appliance.authority.state import State
 from appliance.errors import ChanceryError, Refusal
@@ -65,6 +65,9 @@ def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
                 f"decided by the time zone rules {data['tzdata']}, and by {TZDATA}: {error}"
             ) from error
         raise
+    cited = cite_approvals(state, applied, identity, request, planned.profile, now_s=entry.time_ms // 1000)
+    if list(data.get("approvals", [])) != cited:
+        raise WrongIntent(f"rests on the approvals {cited}, and cites others")
     if (data["ca"], data["ca_key"]) != (planned.profile.ca, planned.ca_key.fingerprint):
         raise WrongIntent("names another CA or CA key than its bytes")
     return tbs, planned.ca_key.public_key

@@ -27,7 +27,9 @@ class Code(StrEnum):
     NOT_ENTITLED = "not-entitled"
     SHARED_KEY = "shared-key"
     WRONG_CUT = "wrong-cut"
+    WRONG_LEAVE = "wrong-leave"
     OMITTED_REVOCATION = "omitted-revocation"
+    WRONG_APPROVAL = "wrong-approval"
 
     OPEN_CUT = "open-cut"
     OPEN_INTENT = "open-intent"

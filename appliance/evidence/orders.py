@@ -28,6 +28,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "host.removed": "host.remove",
     "credential.created": "credential.create",
     "lock.lifted": "lock.lift",
+    "leave.cancelled": "leave.cancel",
 }
 # How the token's public keys tell which algorithm was ordered.
 _KEY_TYPES: Final[Mapping[str, str]] = {

@@ -3,8 +3,8 @@
 1. The structural verifier reads and checks each entry, and hands it on.
 2. Entries that rest on an order have its signatures verified, by the operators of that moment.
 3. Intents have their decision replayed on the state before them; outcomes have their CA's signature verified.
-4. Revocations and locks come from identities that could make them, and locks revoke all that they are on; CA
-   keys serve one purpose.
+4. Revocations and locks come from identities that could make them, or from an entry that causes them; locks
+   and leave revoke all that they are on; CA keys serve one purpose.
 5. The entry is folded into the state, by the same fold that the authority uses.
 
 Replay shows that the authority followed its recorded policy, not that the policy was wise, nor that a CA key
@@ -21,6 +21,8 @@ from typing import Any, Final, cast
 
 from appliance.authority.state import State, UnknownEntry
 from appliance.errors import ChanceryError
+from appliance.evidence.acts import NotEntitled, check_act
+from appliance.evidence.approvals import WrongApproval, check_answered, check_requested
 from appliance.evidence.certificates import (
     NotAllowed,
     WrongDenial,
@@ -32,10 +34,9 @@ from appliance.evidence.certificates import (
 from appliance.evidence.cuts import CutChecks, Omitted, WrongCut
 from appliance.evidence.findings import Code, Finding, Findings
 from appliance.evidence.hours import OtherTimeZones
+from appliance.evidence.leave import LeaveChecks, NotRevoked, WrongLeave
 from appliance.evidence.orders import BadOrder, OrderChecks, SharedKey, check_new_key
-from appliance.identity.identity import Identity
 from appliance.policy.document import Policy
-from appliance.policy.roles import may_act
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey
 from audit import verifier
@@ -108,6 +109,7 @@ class Evidence:
     _state: State = field(default_factory=State)
     _orders: OrderChecks = field(default_factory=OrderChecks)
     _cuts: CutChecks = field(default_factory=CutChecks)
+    _leave: LeaveChecks = field(default_factory=LeaveChecks)
     _open: dict[int, tuple[bytes, PublicKey] | None] = field(default_factory=dict)
     _lost: bool = False
 
@@ -125,19 +127,19 @@ class Evidence:
             raw=entry.raw,
             leaf_hash=LeafHash(b""),
         )
-        for check, code in (
-            (self._check_run, Code.BAD_MEANING),
-            (self._check_order, Code.BAD_ORDER),
-            (self._check_kind, Code.BAD_MEANING),
-        ):
+        for check, code in _STEPS:
             try:
-                check(own)
+                check(self, own)
             except _MALFORMED as error:
                 self.findings.add(_CODES.get(type(error), code), own.seq, f"{own.kind}: {_say(error)}")
         self._fold(own)
 
     def conclude(self) -> None:
         """Name what is left over at the end of the log."""
+        try:
+            self._leave.conclude()
+        except NotRevoked as error:
+            self.findings.add(Code.OMITTED_REVOCATION, self._state.size - 1, str(error))
         for seq in self._open:
             self.findings.add(
                 Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
@@ -162,6 +164,9 @@ class Evidence:
 
     def _check_order(self, entry: Entry) -> None:
         self.checked["order signatures"] += self._orders.check(self._state, entry)
+
+    def _check_leave(self, entry: Entry) -> None:
+        self._leave.check(self._state, entry)
 
     def _check_kind(self, entry: Entry) -> None:
         check = _CHECKS.get(entry.kind)
@@ -206,11 +211,12 @@ class Evidence:
         self._cuts.settle(self._state, entry)
         if "serial" in entry.data and self._state.find_certificate(int(str(entry.data["serial"]))) is None:
             raise WrongOutcome("there is no such certificate to revoke")
-        if isinstance(entry.data["by"], int):
+        by = entry.data["by"]
+        if not isinstance(by, int):
+            self._check_act(entry, "certificate.revoke")
+        elif not self._leave.is_cause(by, str(entry.data.get("serial"))):
             self._cuts.revoke(self._state, self._policy(), entry)
             self.checked["revocations by a lock"] += 1
-        else:
-            self._check_act(entry, "certificate.revoke")
 
     def _check_lock_placed(self, entry: Entry) -> None:
         self._cuts.place(self._state, self._policy(), entry)
@@ -227,10 +233,15 @@ class Evidence:
         self._check_act(entry, "credential.revoke")
 
     def _check_act(self, entry: Entry, act: str) -> None:
-        applied, identity = self._state.applied, Identity.from_data(entry.data["by"])
-        if applied is None or not may_act(applied.policy, identity, act):
-            raise NotEntitled(f"{identity} could not do that under the policy in force")
+        check_act(self._state, entry.data["by"], act)
         self.checked["entitlements"] += 1
+
+    def _check_approval_requested(self, entry: Entry) -> None:
+        check_requested(self._state, entry)
+
+    def _check_approval_answered(self, entry: Entry) -> None:
+        check_answered(self._state, entry)
+        self.checked["approval signatures"] += 1
 
     def _check_ca(self, entry: Entry) -> None:
         check_new_key(self._state, entry)
@@ -238,10 +249,6 @@ class Evidence:
 
 class WrongOutcome(ChanceryError):
     """An outcome without an intent, a second one, or one that contradicts the state."""
-
-
-class NotEntitled(ChanceryError):
-    """An act by someone who had not the role for it."""
 
 
 def _say(error: Exception) -> str:
@@ -264,8 +271,18 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     BadOrder: Code.BAD_ORDER,
     SharedKey: Code.SHARED_KEY,
     WrongCut: Code.WRONG_CUT,
+    WrongLeave: Code.WRONG_LEAVE,
     Omitted: Code.OMITTED_REVOCATION,
+    NotRevoked: Code.OMITTED_REVOCATION,
+    WrongApproval: Code.WRONG_APPROVAL,
 }
+# Each on the state before the entry, and the code of what malformed data make of it.
+_STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
+    (Evidence._check_run, Code.BAD_MEANING),
+    (Evidence._check_order, Code.BAD_ORDER),
+    (Evidence._check_leave, Code.BAD_MEANING),
+    (Evidence._check_kind, Code.BAD_MEANING),
+)
 _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "certificate.intent": Evidence._check_intent,
     "certificate.issued": Evidence._check_issued,
@@ -276,6 +293,9 @@ _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "credential.revoked": Evidence._check_credential_revoked,
     "lock.placed": Evidence._check_lock_placed,
     "lock.lifted": Evidence._check_lock_lifted,
+    "approval.requested": Evidence._check_approval_requested,
+    "approval.given": Evidence._check_approval_answered,
+    "approval.refused": Evidence._check_approval_answered,
     "ca.created": Evidence._check_ca,
     "ca.trusted": Evidence._check_ca,
     "ca.signing": Evidence._check_ca,

@@ -117,6 +117,62 @@ def _revoke_credential(portion: Portion, entry: Recorded, data: Mapping[str, Any
     )
 
 
+def _book_leave(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    source = data.get("source", {})
+    feed, uid = source.get("feed"), source.get("uid")
+    # One that says what another says takes its place, as in the state that decisions rest on.
+    portion.change(
+        "UPDATE leave SET ended = 'replaced', ended_ms = ? WHERE person = ? AND starts_s = ? AND ends_s = ?"
+        " AND feed IS ? AND uid IS ? AND ended IS NULL",
+        *(entry.time_ms, data["person"], data["starts_s"], data["ends_s"], feed, uid),
+    )
+    portion.add(
+        "leave",
+        entry.seq,
+        data["person"],
+        json.dumps(data["identities"]),
+        data["starts_s"],
+        data["ends_s"],
+        data.get("timezone"),
+        data.get("reason"),
+        feed,
+        uid,
+        _name(data["by"]),
+        entry.time_ms,
+        None,
+        None,
+        None,
+    )
+
+
+def _withdraw_leave(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.change("UPDATE leave SET withdrawn_ms = ? WHERE seq = ?", entry.time_ms, data["leave"])
+
+
+def _cancel_leave(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    if "ends_s" in data:
+        sql = "UPDATE leave SET ends_s = ?, withdrawn_ms = NULL WHERE seq = ?"
+        portion.change(sql, data["ends_s"], data["leave"])
+    else:
+        sql = "UPDATE leave SET ended = 'cancelled', ended_ms = ? WHERE seq = ?"
+        portion.change(sql, entry.time_ms, data["leave"])
+
+
+def _request_approval(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    asked = (_name(data["identity"]), data["grant"], data["reason"])
+    portion.add("approval", entry.seq, *asked, entry.time_ms, data["answer_by_s"], data["ttl_s"])
+
+
+def _answer_approval(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    answer = entry.kind.removeprefix("approval.")
+    answered = (data["approval"], data["person"], answer, data["expires_s"], data.get("reason"))
+    portion.add("approval_answer", entry.seq, *answered, entry.time_ms)
+
+
+def _name(identity: Mapping[str, Any]) -> str:
+    return f"{identity['provider']}:{identity['subject']}"
+
+
 FOLDS: Final[Mapping[str, Fold]] = {
     "certificate.denied": _deny,
     "ca.created": _enter_phase,
@@ -133,4 +189,10 @@ FOLDS: Final[Mapping[str, Fold]] = {
     "credential.created": _create_credential,
     "credential.used": _use_credential,
     "credential.revoked": _revoke_credential,
+    "leave.booked": _book_leave,
+    "leave.withdrawn": _withdraw_leave,
+    "leave.cancelled": _cancel_leave,
+    "approval.requested": _request_approval,
+    "approval.given": _answer_approval,
+    "approval.refused": _answer_approval,
 }

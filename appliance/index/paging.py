@@ -38,31 +38,31 @@ def list_hosts(snapshot: Snapshot, *, cursor: str | None, limit: int) -> Listed[
     Raises:
         Refusal: ``malformed-request``; the cursor or the limit is none.
     """
-    after = "" if cursor is None else bytes.fromhex(_check(HOST_CURSOR, cursor)).decode("latin-1")
+    after = "" if cursor is None else bytes.fromhex(check_cursor(HOST_CURSOR, cursor)).decode("latin-1")
     rows = snapshot.rows(
         "SELECT * FROM host WHERE until_seq >= :size AND name > :after ORDER BY name LIMIT :limit",
         size=snapshot.size,
         after=after,
-        limit=_check_limit(limit) + 1,
+        limit=check_limit(limit) + 1,
     )
-    return _cut(snapshot, [host_of(row) for row in rows], limit, lambda host: host.name.encode().hex())
+    return cut(snapshot, [host_of(row) for row in rows], limit, lambda host: host.name.encode().hex())
 
 
 def list_credentials(snapshot: Snapshot, *, cursor: str | None, limit: int) -> Listed[CredentialRecord]:
     """Return some of the API credentials, newest first; raises as :func:`list_hosts`."""
     before_ms, before_id = _FIRST
     if cursor is not None:
-        _check(CREDENTIAL_CURSOR, cursor)
+        check_cursor(CREDENTIAL_CURSOR, cursor)
         before_ms, before_id = int(cursor[:12], 16), cursor[12:]
     rows = snapshot.rows(
         "SELECT * FROM credential WHERE (created_ms, id) < (:ms, :id) "
         "ORDER BY created_ms DESC, id DESC LIMIT :limit",
         ms=before_ms,
         id=before_id,
-        limit=_check_limit(limit) + 1,
+        limit=check_limit(limit) + 1,
     )
     found = [CredentialRecord(**row) for row in rows]
-    return _cut(snapshot, found, limit, lambda each: f"{each.created_ms:012x}{each.id}")
+    return cut(snapshot, found, limit, lambda each: f"{each.created_ms:012x}{each.id}")
 
 
 def list_locks(snapshot: Snapshot, *, lifted: bool, cursor: str | None, limit: int) -> Listed[LockRecord]:
@@ -70,26 +70,28 @@ def list_locks(snapshot: Snapshot, *, lifted: bool, cursor: str | None, limit: i
     rows = snapshot.rows(
         "SELECT * FROM lock WHERE until_seq >= :until AND seq < :before ORDER BY seq DESC LIMIT :limit",
         until=0 if lifted else snapshot.size,
-        before=2**62 if cursor is None else int(_check(LOCK_CURSOR, cursor), 16),
-        limit=_check_limit(limit) + 1,
+        before=2**62 if cursor is None else int(check_cursor(LOCK_CURSOR, cursor), 16),
+        limit=check_limit(limit) + 1,
     )
     found = [lock_of(row) for row in rows]
-    return _cut(snapshot, found, limit, lambda each: f"{each.lock.seq:x}")
+    return cut(snapshot, found, limit, lambda each: f"{each.lock.seq:x}")
 
 
-def _cut(snapshot: Snapshot, found: Sequence[Any], limit: int, position: Callable[[Any], str]) -> Listed[Any]:
+def cut(snapshot: Snapshot, found: Sequence[Any], limit: int, position: Callable[[Any], str]) -> Listed[Any]:
     """Make a page of what was found; one more than fits says that there is a next one."""
     cursor = position(found[limit - 1]) if len(found) > limit else None
     return Listed(records=tuple(found[:limit]), cursor=cursor, size=snapshot.size)
 
 
-def _check(pattern: str, cursor: str) -> str:
+def check_cursor(pattern: str, cursor: str) -> str:
+    """Check that a cursor is of a list's pattern, and return it; raises as :func:`list_hosts`."""
     if re.fullmatch(pattern, cursor) is None:
         raise malformed("cursor", "expected one that an earlier page gave")
     return cursor
 
 
-def _check_limit(limit: int) -> int:
+def check_limit(limit: int) -> int:
+    """Check how many are asked for, and return that; raises as :func:`list_hosts`."""
     if not 0 < limit <= MAX_PAGE:
         raise malformed("limit", f"got {limit}, expected 1 to {MAX_PAGE}")
     return limit

@@ -137,6 +137,49 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
         },
         "id",
     ),
+    "leave": (
+        {
+            "seq": int,
+            "person": str,
+            "identities": str,  # JSON
+            "starts_s": int,
+            "ends_s": int,
+            "timezone": str,
+            "reason": str,
+            "feed": str,
+            "uid": str,
+            "booked_by": str,
+            "booked_ms": int,
+            "withdrawn_ms": int,
+            "ended": str,  # how, if not by itself: cancelled, or replaced by one that says the same
+            "ended_ms": int,
+        },
+        "seq",
+    ),
+    "approval": (
+        {
+            "seq": int,
+            "identity": str,
+            "grant_name": str,
+            "reason": str,
+            "requested_ms": int,
+            "answer_by_s": int,
+            "ttl_s": int,
+        },
+        "seq",
+    ),
+    "approval_answer": (
+        {
+            "seq": int,
+            "approval": int,
+            "person": str,
+            "answer": str,  # given or refused
+            "expires_s": int,
+            "reason": str,
+            "time_ms": int,
+        },
+        "seq",
+    ),
 }
 # Of tables that have a row or more for each certificate. No fold looks anything up by them.
 _LARGE: Final = (
@@ -156,6 +199,10 @@ _SMALL: Final = (
     ("host", "host_until", ("until_seq", "seq")),
     ("lock", "lock_until", ("until_seq", "seq")),
     ("ca_phase", "ca_phase_ca", ("ca", "seq")),
+    ("leave", "leave_person", ("person", "seq")),
+    ("leave", "leave_ends", ("ends_s",)),
+    ("approval", "approval_identity", ("identity", "seq")),
+    ("approval_answer", "approval_answer_approval", ("approval", "seq")),
 )
 
 

@@ -76,7 +76,10 @@ def unapproved(grant: Grant) -> Obstacle:
     """Return the obstacle that approvals which the grant requires have not been given, or no longer count."""
     number, groups = grant.require.approvals, " or ".join(grant.require.approvers)
     approvals = "an approval" if number == 1 else f"{number} approvals"
-    detail = f"grant {grant.name!r} requires {approvals} by members of {groups} other than you"
+    detail = (
+        f"grant {grant.name!r} requires {approvals} by members of {groups} other than you: ask for it with "
+        f"`chancery approval request {grant.name}` or at /v1/approvals"
+    )
     return Obstacle(rule="require.approvals", detail=detail)
 
 

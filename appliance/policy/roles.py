@@ -19,9 +19,11 @@ ORDER_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "host.add": frozenset({"admin", "enroller"}),
     "host.remove": frozenset({"admin", "enroller"}),
     "lock.lift": frozenset({"admin", "operator"}),
+    "leave.cancel": frozenset({"admin", "operator"}),
 }
 
 ACT_ROLES: Final[Mapping[str, frozenset[Role]]] = {
+    "approval.read": frozenset({"admin", "auditor", "operator"}),
     "certificate.read": frozenset({"auditor"}),
     "certificate.revoke": frozenset({"admin", "operator"}),
     "credential.revoke": frozenset({"admin", "operator"}),
@@ -29,6 +31,8 @@ ACT_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "host.read": frozenset({"admin", "auditor", "enroller", "operator"}),
     "lock.place": frozenset({"admin", "operator"}),
     "lock.read": frozenset({"admin", "auditor", "operator"}),
+    "leave.book": frozenset({"admin", "operator"}),
+    "leave.read": frozenset({"admin", "auditor", "operator"}),
     "ledger.read": frozenset({"auditor"}),
     "policy.read": frozenset({"admin"}),
 }

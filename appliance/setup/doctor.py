@@ -17,7 +17,8 @@ from typing import Final, Literal
 from cryptography import x509
 
 from appliance.authority.client import AuthorityClient
-from appliance.clock import now_s
+from appliance.calendars.feeds import describe_feeds
+from appliance.clock import now_ms, now_s
 from appliance.config import Config
 from appliance.errors import Refusal
 from appliance.setup.token_check import describe_token
@@ -191,6 +192,13 @@ def _check_tools(_config: Config) -> Iterator[Finding]:
         yield Finding(check="tools", verdict="warning", detail=detail)
 
 
+def _check_leave(config: Config) -> Iterator[Finding]:
+    """Check that the feeds that leave comes from are read: while they are not, new leave is missed."""
+    for feed in describe_feeds(config, now_ms()):
+        detail = f"feed {feed['name']}: {feed.get('problem') or 'is read'}"
+        yield Finding(check="leave", verdict="problem" if "problem" in feed else "ok", detail=detail)
+
+
 _CHECKS: Final[tuple[Callable[[Config], Iterator[Finding]], ...]] = (
     _check_modes,
     _check_users,
@@ -200,4 +208,5 @@ _CHECKS: Final[tuple[Callable[[Config], Iterator[Finding]], ...]] = (
     _check_clock,
     _check_disk,
     _check_tools,
+    _check_leave,
 )

@@ -39,6 +39,7 @@ from appliance.web.views import (
     credentials,
     hosts,
     krl,
+    leave,
     ledger,
     locks,
     policy,
@@ -49,7 +50,20 @@ from appliance.web.views import (
 log = logging.getLogger(__name__)
 
 _VIEWS: Final = (
-    *(certificates, revocations, locks, krl, cas, hosts, credentials, access, policy, ledger, sessions),
+    *(
+        certificates,
+        revocations,
+        locks,
+        krl,
+        leave,
+        cas,
+        hosts,
+        credentials,
+        access,
+        policy,
+        ledger,
+        sessions,
+    ),
 )
 # What anyone may read; everything else under /v1 needs to know who is asking.
 _ANONYMOUS: Final = frozenset(

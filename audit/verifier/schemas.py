@@ -42,6 +42,8 @@ FINGERPRINT: Final = matching(r"SHA256:[A-Za-z0-9+/]{43}", "a fingerprint as ssh
 OPENSSH_LINE: Final = matching(
     r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?", "a public key as one OpenSSH line"
 )
+# A person of the policy by name, or an identity that no person has: its provider, a colon and a subject.
+PERSON: Final = matching(r"[^\x00-\x1f\x7f]{1,288}", "a person's name, or provider:subject")
 # Without space or plus, because it is the name in a signed note's key.
 ORIGIN: Final = matching(r"[^\s+\x00-\x1f]{1,255}", "an origin such as ca.example.org/log/1")
 
@@ -82,6 +84,9 @@ CA: Final = record(
         **ORDERED,
     },
     {"customer": NAME, "attestation": base64()},
+)
+ANSWER: Final = record(
+    {"approval": SEQ, "person": NAME, "expires_s": SECONDS, "signature": base64()}, {"reason": text}
 )
 # Holidays as they were looked up when a policy was applied.
 CALENDAR: Final = record(
@@ -131,6 +136,7 @@ SCHEMAS: Final[Mapping[tuple[str, int], Shape]] = {
                 "window": record({}, {"opens_s": SECONDS, "closes_s": SECONDS}),
                 "tzdata": text,
                 "idempotency": record({"key": SHA256_HEX, "request": SHA256_HEX}),
+                "approvals": list_of(SEQ, least=1),
             },
         ),
         ("grants",),
@@ -225,6 +231,23 @@ SCHEMAS: Final[Mapping[tuple[str, int], Shape]] = {
             "by": IDENTITY,
         }
     ),
+    ("leave.booked", 1): record(
+        {
+            "person": PERSON,
+            "identities": set_of(PERSON, least=1),
+            "starts_s": SECONDS,
+            "ends_s": SECONDS,
+            "by": IDENTITY,
+        },
+        {"timezone": NAME, "reason": text, "source": record({"feed": NAME, "uid": NAME})},
+    ),
+    ("leave.withdrawn", 1): record({"leave": SEQ, "by": IDENTITY}),
+    ("leave.cancelled", 1): record({"leave": SEQ, **ORDERED}, {"ends_s": SECONDS}),
+    ("approval.requested", 1): record(
+        {"identity": IDENTITY, "grant": NAME, "reason": text, "answer_by_s": SECONDS, "ttl_s": SECONDS}
+    ),
+    ("approval.given", 1): ANSWER,
+    ("approval.refused", 1): ANSWER,
 }
 
 # Kinds whose `size` and `root` state what the tree was before the entry; the verifier holds them to it.

@@ -8,7 +8,7 @@ is judged more leniently.
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +49,8 @@ _FORMATS: Final[dict[str, st.SearchStrategy[str]]] = {
     "identity": _WORDS.map("oidc:{}".format),
     "ttl": st.builds("{}{}".format, st.integers(1, 52), st.sampled_from("smhdw")),
     "cidr": st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str),
+    "day-or-moment": st.dates(min_value=date(2027, 1, 1), max_value=date(2029, 1, 1)).map(str),
+    "time-zone": st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
     "tile-index": st.sampled_from(["000", "001", "999"]),
     # Unix time begins in 1970, and has no leap seconds.
     "date-time": st.datetimes(min_value=datetime(1970, 1, 2)).map("{0:%Y-%m-%dT%H:%M:%S}Z".format),  # noqa: DTZ001
@@ -123,6 +125,8 @@ def _settle(case: Any) -> None:
             command["lock"] = _as_int((case.path_parameters or {}).get("seq", 0))
         if case.method == "DELETE" and isinstance(command.get("name"), str):
             command["name"] = (case.path_parameters or {}).get("name", "")
+        if "leave" in command and isinstance(command["leave"], int) and case.path_parameters:
+            command["leave"] = case.path_parameters.get("leave")
         if "customer" in command and isinstance(command["customer"], str):
             command["customer"] = "acme"
     orders = case.body.get("orders")

@@ -46,7 +46,7 @@ class Cutting:
     def _revoke_credential(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         body = check_body(CredentialRevocationBody, args.get("body"))
         self._parts.writer.submit(
-            RevokeCredential(find_caller(self._parts, peer, args), body, _tell_seq(reply))
+            RevokeCredential(find_caller(self._parts, peer, args), body, tell_seq(reply))
         )
 
 
@@ -57,7 +57,7 @@ def _tell_done(reply: Reply) -> Callable[[CutDone | Refusal], None]:
     return answer
 
 
-def _tell_seq(reply: Reply) -> Callable[[int | Refusal | None], None]:
+def tell_seq(reply: Reply) -> Callable[[int | Refusal | None], None]:
     """Return an answer that tells the seq of the entry, or that there was nothing left to do."""
 
     def answer(outcome: int | Refusal | None) -> None:

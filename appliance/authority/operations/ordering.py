@@ -15,12 +15,14 @@ from appliance.authority.administration import (
 from appliance.authority.commands import (
     AddHost,
     ApplyPolicy,
+    CancelLeave,
     CommandBody,
     CreateCa,
     CreateCredential,
     LiftLock,
     RemoveHost,
 )
+from appliance.authority.leaving import cancel_leave
 from appliance.authority.locking import lift_lock
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.orders import MAX_ORDERS, OrderBody
@@ -38,6 +40,7 @@ _MODELS: Final[Mapping[str, type[CommandBody]]] = {
     "host.remove": RemoveHost,
     "credential.create": CreateCredential,
     "lock.lift": LiftLock,
+    "leave.cancel": CancelLeave,
 }
 
 
@@ -85,6 +88,8 @@ class Ordering:
                 return create_credential(command, orders, answer)
             case LiftLock():
                 return lift_lock(command, orders, answer)
+            case CancelLeave():
+                return cancel_leave(command, orders, answer)
         raise malformed("command.verb", f"{command.verb} is not carried out here")
 
 

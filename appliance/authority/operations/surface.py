@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from appliance.authority.operations.approving import Approving
 from appliance.authority.operations.cutting import Cutting
 from appliance.authority.operations.issuing import Issuing
+from appliance.authority.operations.leaving import Leaving
 from appliance.authority.operations.ordering import Ordering
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.operations.reading import Reading
@@ -27,7 +29,14 @@ class Operations:
 
     def __init__(self, parts: Parts) -> None:
         self._readers = parts.readers
-        groups = (Issuing(parts), Cutting(parts), Ordering(parts), Reading(parts))
+        groups = (
+            Issuing(parts),
+            Cutting(parts),
+            Leaving(parts),
+            Approving(parts),
+            Ordering(parts),
+            Reading(parts),
+        )
         self._table: Table = {name: each for group in groups for name, each in group.table().items()}
 
     def handle(self, peer: Peer, request: Request, reply: Reply) -> None:

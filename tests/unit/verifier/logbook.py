@@ -290,6 +290,7 @@ _INTENT: Data = {
 }
 _NODE: Data = {"node": "ca-1", "software": "chancery 0.1.0", "size": 0, "root": sha256().hexdigest()}
 _UNFULFILLED: Data = {"intent": 3, "reason": "the token did not answer", "requested": True}
+_ANSWER: Data = {"approval": 17, "person": "bob", "expires_s": 1_764_007_200, "signature": "c2ln"}
 
 # One example or more of each kind, with all its optional members at least once.
 EXAMPLES: list[tuple[str, Data]] = [
@@ -309,6 +310,7 @@ EXAMPLES: list[tuple[str, Data]] = [
             "window": {"opens_s": 1_764_000_000, "closes_s": 1_764_036_000},
             "tzdata": "2025b",
             "idempotency": {"key": "0" * 64, "request": "f" * 64},
+            "approvals": [11, 12],
         },
     ),
     ("certificate.intent", {**_INTENT, "host": 5, "window": {"closes_s": 1_764_036_000}}),
@@ -386,4 +388,31 @@ EXAMPLES: list[tuple[str, Data]] = [
     ),
     ("credential.used", {"id": "00ff"}),
     ("credential.revoked", {"id": "00ff", "reason": "leaked", "by": ALICE}),
+    (
+        "leave.booked",
+        {
+            "person": "alice",
+            "identities": ["ldap:alice", "oidc:alice"],
+            "starts_s": 1_764_000_000,
+            "ends_s": 1_764_086_400,
+            "by": ALICE,
+            "timezone": "Europe/Berlin",
+            "reason": "vacation",
+            "source": {"feed": "holidays", "uid": "17@calendar.example"},
+        },
+    ),
+    ("leave.withdrawn", {"leave": 17, "by": ALICE}),
+    ("leave.cancelled", {"leave": 17, "ends_s": 1_764_080_000, **ORDER}),
+    (
+        "approval.requested",
+        {
+            "identity": ALICE,
+            "grant": "dba",
+            "reason": "restore the backup",
+            "answer_by_s": 1_764_003_600,
+            "ttl_s": 3_600,
+        },
+    ),
+    ("approval.given", _ANSWER),
+    ("approval.refused", {**_ANSWER, "reason": "not now"}),
 ]

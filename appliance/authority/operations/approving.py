@@ -1,0 +1,78 @@
+"""Operations that ask for approval, and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.authority.answers import AnswerBody, find_approvers
+from appliance.authority.approving import (
+    AnswerApproval,
+    ApprovalBody,
+    RequestApproval,
+    find_requested,
+    policy_in_force,
+)
+from appliance.authority.operations.callers import find_caller
+from appliance.authority.operations.cutting import tell_seq
+from appliance.authority.operations.parts import Parts, Table
+from appliance.authority.operations.reading import MAX_SEQ
+from appliance.authority.server import Peer, Reply
+from appliance.authority.state import State
+from appliance.authority.writer import At, ReadState
+from appliance.errors import Refusal, malformed
+from appliance.requests import check_body
+
+
+class Approving:
+    """What is done about approvals."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def table(self) -> Table:
+        """Return the operations by their names."""
+        return {
+            "approval.request": self._request,
+            "approval.show": self._show,
+            "approval.answer": self._answer,
+        }
+
+    def _request(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        body = check_body(ApprovalBody, args.get("body"))
+
+        def answer(outcome: tuple[int, bool] | Refusal) -> None:
+            reply(outcome if isinstance(outcome, Refusal) else {"seq": outcome[0], "already": outcome[1]})
+
+        self._parts.writer.submit(RequestApproval(find_caller(self._parts, peer, args), body, answer))
+
+    def _show(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Tell what an answer has to say, for whoever is to sign one."""
+        seq = _seq(args)
+
+        def read(state: State, at: At) -> dict[str, Any]:
+            requested = find_requested(state, seq, at.time_s)
+            return {
+                "origin": state.origin,
+                "seq": requested.seq,
+                "identity": requested.identity,
+                "grant": requested.grant,
+                "answer_by_s": requested.answer_by_s,
+                "ttl_s": requested.ttl_s,
+                "given_by": sorted(requested.given_by),
+                "approvers": sorted(find_approvers(policy_in_force(state), requested)),
+                "now_s": at.time_s,
+            }
+
+        self._parts.writer.submit(ReadState(read, reply))
+
+    def _answer(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        body = check_body(AnswerBody, args.get("body"))
+        self._parts.writer.submit(AnswerApproval(_seq(args), body, tell_seq(reply)))
+
+
+def _seq(args: Mapping[str, Any]) -> int:
+    seq = args.get("approval")
+    if type(seq) is not int or not 0 <= seq <= MAX_SEQ:
+        raise malformed("approval", "expected the seq of the entry that asked for it")
+    return seq

@@ -1,0 +1,60 @@
+"""Approvals, judged again: who asked for which grant, and who answered with which key.
+
+That a certificate had enough of them, by others and in time, is shown by the replay of its decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.authority.answers import AnswerBody, AnswerContext, verify_answer
+from appliance.authority.approving import ANSWER_S, find_grant, find_requested
+from appliance.authority.state import State
+from appliance.errors import ChanceryError, Refusal
+from appliance.evidence.acts import policy_in_force
+from appliance.identity.identity import Identity
+from audit.entry import Entry
+
+
+class WrongApproval(ChanceryError):
+    """An approval that nobody could ask for, or that nobody who could has given."""
+
+
+def check_requested(state: State, entry: Entry) -> None:
+    """Check a request on the state before it.
+
+    Raises:
+        WrongApproval, and whatever malformed data raise.
+    """
+    data: Mapping[str, Any] = entry.data
+    identity, now_s = Identity.from_data(data["identity"]), entry.time_ms // 1000
+    try:
+        grant = find_grant(policy_in_force(state), identity, data["grant"])
+    except Refusal as refusal:
+        raise WrongApproval(refusal.detail) from refusal
+    if data["answer_by_s"] != now_s + ANSWER_S or data["ttl_s"] != min(grant.ttl_s, state.max_ttl_s):
+        raise WrongApproval("it lasts longer, or shorter, than it may")
+
+
+def check_answered(state: State, entry: Entry) -> None:
+    """Verify an answer on the state before it; raises as :func:`check_requested`."""
+    data: Mapping[str, Any] = entry.data
+    body = AnswerBody(
+        decision="given" if entry.kind == "approval.given" else "refused",
+        person=data["person"],
+        expires_s=data["expires_s"],
+        signature=data["signature"],
+        reason=data.get("reason"),
+    )
+    now_s = entry.time_ms // 1000
+    try:
+        context = AnswerContext(
+            origin=state.origin,
+            policy=policy_in_force(state),
+            requested=find_requested(state, data["approval"], now_s),
+            now_s=now_s,
+        )
+        verify_answer(body, context)
+    except Refusal as refusal:
+        raise WrongApproval(refusal.detail) from refusal

@@ -1,0 +1,247 @@
+"""Approvals in the authority: who may ask, who may answer, and what a certificate rests on then."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from appliance.authority.administration import apply_policy
+from appliance.authority.answers import NAMESPACE, AnswerBody, Decision, answer_message
+from appliance.authority.approving import AnswerApproval, ApprovalBody, RequestApproval
+from appliance.authority.commands import ApplyPolicy
+from appliance.authority.orders import OrderBody
+from appliance.authority.releases import Release
+from appliance.errors import Refusal
+from appliance.evidence.verify import verify_evidence
+from appliance.policy.document import PolicyFile
+from appliance.requests import UserRequest
+from appliance.ssh.keys import format_public_key_line
+from appliance.ssh.sshsig import build_sshsig
+from audit.stores.sqlite import SqliteReader
+from audit.verifier import SqliteSource, Verdict
+from support.authority import NOW_MS, ORIGIN, POLICY, VKEY, TestAuthority, identity, order, running_authority
+from support.ssh_examples import private_key, public_key
+
+NOW_S = NOW_MS // 1000
+KEY = public_key("ed25519", 1)
+# Whose key each person signs with.
+SEEDS: Final = {"bob": 31, "eve": 32, "alice": 33}
+
+
+def policy(approvals: int = 1) -> str:
+    """Return the policy of the other tests, with a grant that requires approvals."""
+    persons = "".join(
+        f'[[person]]\nname = "{name}"\nidentities = ["mtls:{name}", "api:{name}"]\n'
+        f'keys = ["{format_public_key_line(public_key("ed25519", seed))}"]\n'
+        for name, seed in SEEDS.items()
+    )
+    return f"""{POLICY}{persons}
+[[group]]
+name = "owners"
+members = ["mtls:bob", "mtls:eve", "api:alice"]
+[[grant]]
+name = "prod"
+who = {{ users = ["mtls:alice"] }}
+on = ["web"]
+as = ["root"]
+ttl = "2h"
+require = {{ approvals = {approvals}, approvers = ["owners"] }}
+"""
+
+
+class Answer:
+    """Where an answer arrives."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self.value: Any = None
+
+    def __call__(self, value: Any) -> None:
+        self.value = value
+        self.arrived.set()
+
+    def wait(self) -> Any:
+        assert self.arrived.wait(10)
+        return self.value
+
+
+def apply(authority: TestAuthority, text: str) -> None:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    command = ApplyPolicy(files=[{"name": "policy.toml", "sha256": digest}])  # type: ignore[list-item]
+    assert authority.state.applied is not None
+    signed: Any = order(command.to_command(), policy=authority.state.applied.seq)
+    orders = [OrderBody(**each) for each in signed["orders"]]
+    answer = Answer()
+    files = [PolicyFile(name="policy.toml", text=text)]
+    authority.writer.submit(apply_policy(command, files, orders, answer, now_s=NOW_S))
+    assert isinstance(answer.wait(), Sequence), answer.value
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Iterator[TestAuthority]:
+    with running_authority(tmp_path / "ledger.db") as running:
+        apply(running, policy())
+        yield running
+    assert running.failures == []
+    with SqliteSource(running.path) as source:
+        report = verify_evidence(source, pinned_key=VKEY)
+    assert report.verdict is Verdict.VERIFIED, report.to_json()
+
+
+def request(authority: TestAuthority, who: str = "alice", grant: str = "prod") -> Any:
+    answer = Answer()
+    body = ApprovalBody(grant=grant, reason="restore the backup")
+    authority.writer.submit(RequestApproval(identity(who), body, answer))
+    return answer.wait()
+
+
+def sign(
+    authority: TestAuthority,
+    seq: int,
+    person: str,
+    decision: Decision,
+    expires_s: int,
+    seed: int | None = None,
+) -> AnswerBody:
+    requested = authority.state.approvals.get(seq)
+    assert requested is not None
+    message = answer_message(ORIGIN, requested, decision, expires_s)
+    blob = build_sshsig(private_key("ed25519", seed or SEEDS[person]), NAMESPACE, message)
+    signature = base64.b64encode(blob).decode()
+    return AnswerBody(decision=decision, person=person, expires_s=expires_s, signature=signature)
+
+
+def give(authority: TestAuthority, seq: int, body: AnswerBody, **changes: Any) -> Any:
+    told = Answer()
+    authority.writer.submit(AnswerApproval(seq, body.model_copy(update=changes), told))
+    return told.wait()
+
+
+def answer(
+    authority: TestAuthority,
+    seq: int,
+    person: str,
+    decision: Decision = "given",
+    *,
+    expires_s: int = NOW_S + 3_600,
+) -> Any:
+    return give(authority, seq, sign(authority, seq, person, decision, expires_s))
+
+
+def ask(authority: TestAuthority) -> Release | Refusal:
+    return authority.ask(identity(), UserRequest(public_key=KEY, grant="prod"))
+
+
+def test_certificate_is_refused_until_somebody_approves_and_cites_that_then(authority: TestAuthority) -> None:
+    refused = ask(authority)
+    assert isinstance(refused, Refusal)
+    assert refused.members["rule"] == "require.approvals"
+    assert "chancery approval request prod" in refused.detail
+    seq, already = request(authority)
+    assert not already
+    assert isinstance(ask(authority), Refusal)
+    assert answer(authority, seq, "bob") == seq + 1
+    released = ask(authority)
+    assert isinstance(released, Release)
+    assert released.certificates[0].content.valid_before == NOW_S + 3_600
+    reader = SqliteReader(authority.path)
+    (intent,) = reader.entries(released.certificates[0].seq, released.certificates[0].seq + 1)
+    reader.close()
+    assert json.loads(intent)["data"]["approvals"] == [seq]
+
+
+def test_request_is_on_record_once_while_it_is_open(authority: TestAuthority) -> None:
+    seq, _ = request(authority)
+    assert request(authority) == (seq, True)
+    answer(authority, seq, "bob", "refused")
+    again, already = request(authority)
+    assert (again > seq, already) == (True, False)
+
+
+def test_only_whom_the_grant_covers_can_ask_and_only_if_it_requires_approval(
+    authority: TestAuthority,
+) -> None:
+    assert request(authority, "mallory").slug == "policy-denied"
+    assert request(authority, grant="deploy").slug == "conflict"
+    assert request(authority, grant="nothing").slug == "policy-denied"
+
+
+def test_nobody_approves_for_himself_in_any_account(authority: TestAuthority) -> None:
+    """Alice is an approver by another of her accounts than the one that asks."""
+    seq, _ = request(authority)
+    refused = answer(authority, seq, "alice")
+    assert isinstance(refused, Refusal)
+    assert "or asked himself" in refused.detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"person": "eve"}, "signature"),
+        ({"person": "carol"}, "none of the approvers"),
+        ({"expires_s": NOW_S + 7_200}, "signature"),
+        ({"expires_s": NOW_S + 7_201}, "at most 7200 s"),
+        ({"expires_s": NOW_S}, "at most 7200 s"),
+        ({"decision": "refused"}, "signature"),
+        ({"signature": "AAAA"}, "signature"),
+        ({"signature": "not base64"}, "signature"),
+    ],
+)
+def test_answer_that_does_not_hold_is_refused(
+    authority: TestAuthority, changes: dict[str, Any], expected: str
+) -> None:
+    seq, _ = request(authority)
+    refused = give(authority, seq, sign(authority, seq, "bob", "given", NOW_S + 3_600), **changes)
+    assert isinstance(refused, Refusal)
+    assert expected in refused.detail
+    assert isinstance(ask(authority), Refusal)
+
+
+def test_signature_over_another_request_is_refused(authority: TestAuthority) -> None:
+    first, _ = request(authority)
+    signed = sign(authority, first, "bob", "given", NOW_S + 3_600)
+    answer(authority, first, "eve", "refused")
+    second, _ = request(authority)
+    assert isinstance(give(authority, second, signed), Refusal)
+
+
+def test_each_person_gives_an_approval_once(authority: TestAuthority) -> None:
+    seq, _ = request(authority)
+    answer(authority, seq, "bob")
+    refused = answer(authority, seq, "bob")
+    assert isinstance(refused, Refusal)
+    assert "has given" in refused.detail
+
+
+def test_two_approvals_are_two_persons_and_last_as_long_as_both_say(authority: TestAuthority) -> None:
+    apply(authority, policy(approvals=2))
+    seq, _ = request(authority)
+    answer(authority, seq, "bob", expires_s=NOW_S + 7_200)
+    assert isinstance(ask(authority), Refusal)
+    answer(authority, seq, "eve", expires_s=NOW_S + 600)
+    released = ask(authority)
+    assert isinstance(released, Release)
+    assert released.certificates[0].content.valid_before == NOW_S + 600
+
+
+def test_one_refusal_ends_it_also_when_it_was_given(authority: TestAuthority) -> None:
+    seq, _ = request(authority)
+    answer(authority, seq, "bob")
+    assert answer(authority, seq, "eve", "refused") == seq + 2
+    assert isinstance(ask(authority), Refusal)
+    late = answer(authority, seq, "eve")
+    assert isinstance(late, Refusal)
+    assert "has been refused" in late.detail
+
+
+def test_answer_to_what_nobody_asked_is_not_found(authority: TestAuthority) -> None:
+    seq, _ = request(authority)
+    signed = sign(authority, seq, "bob", "given", NOW_S + 3_600)
+    assert give(authority, seq + 100, signed).slug == "not-found"

@@ -1,0 +1,223 @@
+"""Leave in the running service: booked, listed and cancelled over HTTPS and by the command line."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.authority.commands import CancelLeave
+from appliance.cli.console import Shell
+from appliance.cli.feeds import sync_feed
+from appliance.clock import now_ms
+from support.calendars import calendar, event
+from support.ordering import give_order
+from support.service import HOST, POLICY, Service, make_service
+
+DAY = 86_400
+PERSONS = """
+[[person]]
+name = "ada"
+identities = ["api:alice", "mtls:alice"]
+"""
+FEED = """
+[[leave.feed]]
+name = "holidays"
+file = "{file}"
+timezone = "Europe/Berlin"
+summary = "Leave: {{person}}"
+interval = "15m"
+"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    made = make_service(tmp_path_factory.mktemp("leave"), POLICY + PERSONS)
+    with (made.data / "chancery.toml").open("a") as config:
+        config.write(FEED.format(file=made.scratch / "holidays.ics"))
+    with made.running(CHANCERY_SERVICE_WORKERS="1"):
+        made.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
+        yield made
+    report = json.loads(made.cli("ledger", "verify", "--json").stdout)
+    assert report["verdict"] == "verified", report
+
+
+def moment(after_s: float) -> str:
+    return datetime.fromtimestamp(int(time.time() + after_s), UTC).isoformat()
+
+
+def book(service: Service, as_: str = "carol", **body: Any) -> Any:
+    reply = service.http("POST", "/v1/leave", body, as_=as_)
+    assert reply.status in {200, 201}, reply.body
+    return reply.json
+
+
+def cancel(service: Service, leave: int) -> None:
+    give_order(service, CancelLeave(leave=leave))
+
+
+def listed(service: Service, query: str = "", as_: str = "carol") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = service.settled(f"/v1/leave{query}", as_)["leave"]
+    return found
+
+
+def key(service: Service) -> str:
+    return service.operator_key.with_suffix(".pub").read_text()
+
+
+def test_leave_booked_late_revokes_what_is_live_and_names_itself_on_record(service: Service) -> None:
+    (issued,) = service.issue({"public_key": key(service), "grant": "deploy"})
+    booked = book(service, person="ada", starts=moment(0), ends=moment(DAY))
+    assert booked["revoked"] == [issued["serial"]]
+    assert "sessions that are open are not ended" in booked["note"]
+    service.settled("/v1/whoami", "carol")
+    shown = json.loads(service.cli("cert", "show", issued["serial"], "--json").stdout)
+    assert (shown["state"], shown["revocation"]["by"]) == ("revoked", f"entry {booked['leave']}")
+    (found,) = listed(service, "?person=api:alice")
+    assert (found["person"], found["state"]) == ("ada", "away")
+    assert found["identities"] == ["api:alice", "mtls:alice"]
+    cancel(service, booked["leave"])
+    assert listed(service, "?person=ada") == []
+
+
+def test_leave_of_whole_days_begins_and_ends_at_midnight_in_its_zone(service: Service) -> None:
+    done = service.cli("leave", "book", "ada", "2028-12-01", "2028-12-14", "--tz", "Europe/Berlin")
+    assert "2028-12-01T00:00:00+01:00" in done.stdout
+    assert "2028-12-14T00:00:00+01:00 (the first moment with access again)" in done.stdout
+    (found,) = listed(service)
+    assert (found["starts"], found["ends"]) == ("2028-11-30T23:00:00Z", "2028-12-13T23:00:00Z")
+    assert (found["timezone"], found["booked_by"]) == ("Europe/Berlin", "local:root")
+    until = ("--until", "2028-12-10", "--tz", "Europe/Berlin")
+    sooner = json.loads(service.order("leave", "cancel", found["leave"], *until, "--json").stdout)
+    assert [entry["kind"] for entry in sooner["entries"]] == ["leave.cancelled"]
+    assert listed(service)[0]["ends"] == "2028-12-09T23:00:00Z"
+    cancel(service, found["leave"])
+    (past,) = listed(service, "?past=true&person=ada&limit=1")
+    assert past["state"] == "cancelled"
+
+
+def test_same_leave_is_booked_once(service: Service) -> None:
+    times = {"starts": "2029-05-01", "ends": "2029-05-02"}
+    first = book(service, person="ada", **times)
+    again = book(service, person="api:alice", **times)
+    assert (again["leave"], again["already"]) == (first["leave"], True)
+    cancel(service, first["leave"])
+
+
+def test_everyone_books_and_sees_his_own_leave_and_no_other_s(service: Service) -> None:
+    own = book(service, "bob", starts=moment(DAY), ends=moment(2 * DAY))
+    assert own["person"] == "api:bob"
+    refused = service.http(
+        "POST", "/v1/leave", {"person": "ada", "starts": moment(0), "ends": moment(9)}, as_="bob"
+    )
+    assert (refused.status, refused.slug) == (403, "policy-denied")
+    assert [each["leave"] for each in listed(service, as_="bob")] == [own["leave"]]
+    assert service.http("GET", "/v1/leave?person=ada", as_="bob").status == 403
+    # Giving access back is for operators, also one's own: by order.
+    forged = {"command": {"verb": "leave.cancel", "leave": own["leave"]}, "orders": []}
+    assert service.http("POST", f"/v1/leave/{own['leave']}/cancel", forged, as_="bob").status == 400
+    cancel(service, own["leave"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"starts": "tomorrow"}, "starts"),
+        ({"ends": "2026-02-30"}, "ends"),
+        ({"timezone": "Middle/Earth"}, "timezone"),
+        ({"ends": "2028-01-01"}, "ends_s"),
+        ({"person": "Ada Lovelace"}, "person"),
+        ({"forever": True}, "forever"),
+    ],
+)
+def test_leave_that_is_none_is_refused_with_the_field(
+    service: Service, changes: dict[str, Any], field: str
+) -> None:
+    body = {"person": "ada", "starts": "2028-01-01", "ends": "2028-01-02"} | changes
+    refused = service.http("POST", "/v1/leave", body, as_="carol")
+    assert (refused.status, refused.json["field"]) == (400, field)
+
+
+def test_leave_of_someone_whom_the_policy_does_not_know_is_refused(service: Service) -> None:
+    body = {"person": "nobody", "starts": "2028-01-01", "ends": "2028-01-02"}
+    refused = service.http("POST", "/v1/leave", body, as_="carol")
+    assert (refused.status, refused.slug) == (404, "not-found")
+
+
+def sync(service: Service, *events: bytes, check: bool = True) -> dict[str, Any]:
+    if events:
+        (service.scratch / "holidays.ics").write_bytes(calendar(*events))
+    shell = Shell(data=service.data)
+    (feed,) = shell.config().leave.feeds
+    done = sync_feed(shell, feed, now_ms(), at_once=True)
+    assert done is not None
+    assert check is (done.problem == "")
+    return done.to_json()
+
+
+def test_feed_adds_leave_and_what_vanishes_from_it_waits_for_an_operator(service: Service) -> None:
+    first = event("DTSTART;VALUE=DATE:20281201", "DTEND;VALUE=DATE:20281204", "SUMMARY:Leave: ada", uid="1")
+    other = event("DTSTART;VALUE=DATE:20281201", "SUMMARY:Lunch", uid="2")
+    made = sync(service, first, other)
+    assert (made["events"], len(made["booked"]), made["withdrawn"]) == (0, 0, [])  # beyond two years
+    near = time.strftime("%Y%m%d", time.gmtime(time.time() + 30 * DAY))
+    later = time.strftime("%Y%m%d", time.gmtime(time.time() + 40 * DAY))
+    short = event(f"DTSTART;VALUE=DATE:{near}", "SUMMARY:Leave: ada", uid="1")
+    longer = event(f"DTSTART;VALUE=DATE:{near}", f"DTEND;VALUE=DATE:{later}", "SUMMARY:Leave: ada", uid="1")
+    (seq,) = sync(service, short)["booked"]
+    assert sync(service, short)["booked"] == []
+    (extended,) = sync(service, longer)["booked"]
+    (found,) = [each for each in listed(service) if each["leave"] == extended]
+    assert (found["person"], found["feed"], found["uid"]) == ("ada", "holidays", "1")
+    # Shortened: the longer one holds until an operator cancels it, and the shorter one is on record already.
+    shortened = sync(service, short)
+    assert (shortened["booked"], shortened["withdrawn"]) == ([], [extended])
+    assert sync(service, short)["withdrawn"] == []
+    (pending,) = listed(service, "?pending=true")
+    assert (pending["leave"], pending["pending_cancellation"]) == (extended, True)
+    # Shown again, it is as good as new.
+    (again,) = sync(service, longer)["booked"]
+    assert listed(service, "?pending=true") == []
+    sync(service, other)
+    assert {each["leave"] for each in listed(service, "?pending=true")} == {seq, again}
+    for leave in (seq, again):
+        cancel(service, leave)
+    assert listed(service) == []
+
+
+def test_feed_that_cannot_be_read_changes_nothing_and_is_shown(service: Service) -> None:
+    near = time.strftime("%Y%m%d", time.gmtime(time.time() + 30 * DAY))
+    (seq,) = sync(service, event(f"DTSTART;VALUE=DATE:{near}", "SUMMARY:Leave: ada"))["booked"]
+    (service.scratch / "holidays.ics").write_bytes(b"<html>please sign in</html>")
+    done = service.cli("leave", "sync", "--now", "--json", check=False)
+    assert done.returncode == 1
+    (failed,) = json.loads(done.stdout)["feeds"]
+    assert "not a calendar" in failed["problem"]
+    assert [each["leave"] for each in listed(service)] == [seq]
+    assert listed(service, "?pending=true") == []
+    assert "not a calendar" in service.cli("status").stdout
+    findings = json.loads(service.cli("doctor", "--json", check=False).stdout)
+    (finding,) = [each for each in findings if each["check"] == "leave"]
+    assert finding["verdict"] == "problem"
+    assert "holidays" in finding["detail"]
+    unknown = sync(service, event(f"DTSTART;VALUE=DATE:{near}", "SUMMARY:Leave: mallory"), check=False)
+    assert "no person mallory" in unknown["problem"]
+    assert unknown["withdrawn"] == [seq]
+    cancel(service, seq)
+
+
+def test_calendar_file_is_imported(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "ada.ics"
+    near = time.strftime("%Y%m%d", time.gmtime(time.time() + 30 * DAY))
+    file.write_bytes(calendar(event(f"DTSTART;VALUE=DATE:{near}", "RRULE:FREQ=WEEKLY;COUNT=2")))
+    done = json.loads(service.cli("leave", "import", file, "--person", "ada", "--json").stdout)
+    assert [each["person"] for each in done["booked"]] == ["ada", "ada"]
+    for each in done["booked"]:
+        cancel(service, each["leave"])
+    nobody = service.cli("leave", "import", file, check=False)
+    assert nobody.returncode == 2
