@@ -26,6 +26,7 @@ class Code(StrEnum):
     BAD_ORDER = "bad-order"
     NOT_ENTITLED = "not-entitled"
     SHARED_KEY = "shared-key"
+    WRONG_STEP = "wrong-step"
 
     OPEN_INTENT = "open-intent"
     UNKNOWN_KIND = "unknown-kind"

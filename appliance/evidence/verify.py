@@ -3,7 +3,8 @@
 1. The structural verifier reads and checks each entry, and hands it on.
 2. Entries that rest on an order have its signatures verified, by the operators of that moment.
 3. Intents have their decision replayed on the state before them; outcomes have their CA's signature verified.
-4. Revocations come from identities that could revoke; CA keys serve one purpose.
+4. Revocations come from identities that could revoke; CA keys serve one purpose, and enter their phases by
+   the rules of rotation.
 5. The entry is folded into the state, by the same fold that the authority uses.
 
 Replay shows that the authority followed its recorded policy, not that the policy was wise, nor that a CA key
@@ -29,7 +30,8 @@ from appliance.evidence.certificates import (
     check_signature,
 )
 from appliance.evidence.findings import Code, Finding, Findings
-from appliance.evidence.orders import BadOrder, OrderChecks, SharedKey, check_new_key
+from appliance.evidence.keys import BadOrder, SharedKey, WrongStep, check_phase
+from appliance.evidence.orders import OrderChecks
 from appliance.identity.identity import Identity
 from appliance.policy.roles import may_act
 from appliance.ssh.errors import SshFormatError
@@ -203,7 +205,8 @@ class Evidence:
         self.checked["entitlements"] += 1
 
     def _check_ca(self, entry: Entry) -> None:
-        check_new_key(self._state, entry)
+        check_phase(self._state, entry)
+        self.checked["key phases"] += 1
 
 
 class WrongOutcome(ChanceryError):
@@ -232,6 +235,7 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     NotEntitled: Code.NOT_ENTITLED,
     BadOrder: Code.BAD_ORDER,
     SharedKey: Code.SHARED_KEY,
+    WrongStep: Code.WRONG_STEP,
 }
 _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "certificate.intent": Evidence._check_intent,
@@ -244,4 +248,5 @@ _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "ca.created": Evidence._check_ca,
     "ca.trusted": Evidence._check_ca,
     "ca.signing": Evidence._check_ca,
+    "ca.retired": Evidence._check_ca,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
@@ -29,6 +29,9 @@ MAX_FILE: Final = 1_048_576  # bytes of one policy file
 MAX_FILES: Final = 1_000
 MAX_TTL_S: Final = 366 * 86_400
 DEFAULT_USER_TTL_S: Final = 8 * 3_600
+# Twice as long as a host bundle is fresh: by then every host that is well has had one that names the key.
+DEFAULT_TRUST_WAIT_S: Final = 12 * 3_600
+MAX_TRUST_WAIT_S: Final = 90 * 86_400
 
 # What a grant's `permit` and a request's may name, and the extension each one stands for. `no-touch-required`
 # is missing on purpose: it takes a protection away from a hardware key.
@@ -77,6 +80,12 @@ def _check_ttl(seconds: int) -> int:
     return seconds
 
 
+def _check_trust_wait(seconds: int) -> int:
+    if seconds > MAX_TRUST_WAIT_S:
+        raise ValueError(f"got {seconds} s, expected 1s to {MAX_TRUST_WAIT_S // 86_400}d")
+    return seconds
+
+
 def _check_command(command: str) -> str:
     check_critical_options([(FORCE_COMMAND, command)])
     return command
@@ -117,6 +126,7 @@ Permit = Annotated[str, AfterValidator(_check_permit)]
 Key = Annotated[PublicKey, BeforeValidator(_parse_key)]
 Source = Annotated[tuple[str, ...], BeforeValidator(_parse_source)]
 Ttl = Annotated[int, BeforeValidator(_seconds), AfterValidator(_check_ttl)]
+TrustWait = Annotated[int, BeforeValidator(_seconds), AfterValidator(_check_trust_wait)]
 Command = Annotated[str, AfterValidator(_check_command)]
 # pydantic gives `Field(...)` of a dataclass its meaning; the cap is far above any policy a person can read.
 _CONFIG: Final = ConfigDict(extra="forbid", strict=False, arbitrary_types_allowed=True)
@@ -209,9 +219,14 @@ class Operator:
 
 @table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
 class Appliance:
-    """``[appliance]``: rules for the appliance itself. ``two_operators``: verbs that no one orders alone."""
+    """``[appliance]``: rules for the appliance itself.
+
+    ``two_operators``: verbs that no one orders alone; ``trust_wait_s``: how long hosts are told to trust a
+    CA's key before it may sign.
+    """
 
     two_operators: Annotated[tuple[str, ...], AfterValidator(_no_duplicates)] = ()
+    trust_wait_s: Annotated[TrustWait, Field(alias="trust_wait")] = DEFAULT_TRUST_WAIT_S
 
 
 @table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
@@ -267,6 +282,16 @@ class Policy:
         object.__setattr__(self, "holders", holders)
         persons = {name: person.name for person in self.persons.values() for name in person.identities}
         object.__setattr__(self, "person_names", persons)
+
+    @property
+    def appliance(self) -> Iterator[Appliance]:
+        """The rules for the appliance itself, of each file that has any."""
+        return (each.appliance for _, each in self.documents if each.appliance is not None)
+
+    @property
+    def trust_wait_s(self) -> int:
+        """For how long hosts are told to trust a CA's key before it may sign: the longest of the files'."""
+        return max((each.trust_wait_s for each in self.appliance), default=DEFAULT_TRUST_WAIT_S)
 
     def who_is(self, identity: str) -> str:
         """Return the person who has this account (``provider:subject``), or the account if nobody has it."""

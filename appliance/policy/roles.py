@@ -15,6 +15,10 @@ from appliance.policy.document import Operator, Policy, Role
 ORDER_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "policy.apply": frozenset({"admin"}),
     "ca.create": frozenset({"admin"}),
+    "ca.rotate": frozenset({"admin"}),
+    "ca.trust": frozenset({"admin"}),
+    "ca.promote": frozenset({"admin"}),
+    "ca.retire": frozenset({"admin"}),
     "credential.create": frozenset({"admin"}),
     "host.add": frozenset({"admin", "enroller"}),
     "host.remove": frozenset({"admin", "enroller"}),

@@ -197,6 +197,7 @@ class CaKeyShown(_Reply):
     phase: Literal["created", "trusted", "signing", "retired"]
     halted: Annotated[bool, Field(description="the token gave a bad signature for it: it signs nothing")]
     created: Moment
+    since: Annotated[Moment, Field(description="when it entered this phase")]
 
 
 class CaKeys(_Reply):

@@ -15,10 +15,15 @@ from appliance.authority.administration import (
 from appliance.authority.commands import (
     AddHost,
     ApplyPolicy,
+    CaStep,
     CommandBody,
     CreateCa,
     CreateCredential,
+    PromoteCa,
     RemoveHost,
+    RetireCa,
+    RotateCa,
+    TrustCa,
 )
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.orders import MAX_ORDERS, OrderBody
@@ -32,6 +37,10 @@ from audit.entry import Entry
 _MODELS: Final[Mapping[str, type[CommandBody]]] = {
     "policy.apply": ApplyPolicy,
     "ca.create": CreateCa,
+    "ca.rotate": RotateCa,
+    "ca.trust": TrustCa,
+    "ca.promote": PromoteCa,
+    "ca.retire": RetireCa,
     "host.add": AddHost,
     "host.remove": RemoveHost,
     "credential.create": CreateCredential,
@@ -62,10 +71,13 @@ class Ordering:
                 else {"entries": [{"seq": entry.seq, "kind": entry.kind} for entry in outcome]}
             )
 
-        if isinstance(command, CreateCa):
-            self._parts.ceremony.create_ca(command, orders, answer)
-        else:
-            self._parts.writer.submit(_build(command, args.get("files"), orders, answer))
+        match command:
+            case CreateCa() | RotateCa():
+                self._parts.ceremony.make_key(command, orders, answer)
+            case CaStep():
+                self._parts.ceremony.take_step(command, orders, answer)
+            case _:
+                self._parts.writer.submit(_build(command, args.get("files"), orders, answer))
 
 
 def _parse_command(data: object) -> CommandBody:
