@@ -122,11 +122,21 @@ def _check_operators(policy: Policy, document: Document) -> _Found:
         where = f'operator "{operator.name}"'
         if not (operator.keys or operator.identities):
             yield where, "has neither keys nor identities: it could do nothing"
+        yield from ((f"{where}: {key}", message) for key, message in _check_customers_of(policy, operator))
         for position, key in enumerate(operator.keys):
             owner = _other_owner(policy, operator, key)
             if owner is not None:
                 # Else one person could pass for the two operators that an order may ask for.
                 yield f"{where}: keys[{position}]", f"is a key of operator {owner} already"
+
+
+def _check_customers_of(policy: Policy, operator: Operator) -> _Found:
+    """Check that whoever is an operator of some customers only sees, and only theirs."""
+    for position, name in enumerate(operator.customers):
+        if name not in policy.customers:
+            yield f"customers[{position}]", f"there is no customer {name!r}"
+    if operator.customers and operator.roles != ("auditor",):
+        yield "customers", 'goes with roles = ["auditor"] alone: other roles are for all customers'
 
 
 def _check_appliance(policy: Policy, document: Document) -> _Found:

@@ -208,13 +208,15 @@ class Grant:
 class Operator:
     """``[[operator]]``: who may order what of the appliance itself.
 
-    ``keys`` sign orders; ``identities`` are whose reading, enrolling and cutting off the roles allow.
+    ``keys`` sign orders; ``identities`` are whose reading, enrolling and cutting off the roles allow;
+    ``customers`` are those whose auditor this is, and no other's.
     """
 
     name: Name
     keys: tuple[Key, ...] = ()
     identities: Annotated[tuple[Reference, ...], AfterValidator(_no_duplicates)] = ()
     roles: Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(_no_duplicates)]
+    customers: Annotated[tuple[CustomerName, ...], AfterValidator(_no_duplicates)] = ()
 
 
 @table(frozen=True, slots=True, kw_only=True, config=_CONFIG)

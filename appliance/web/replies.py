@@ -302,6 +302,7 @@ class WhoYouAre(_Reply):
     identity: Annotated[str, Field(description="provider:subject")]
     kind: Literal["user", "service", "host"]
     roles: list[Literal["admin", "operator", "auditor", "enroller"]]
+    customers: Maybe[Annotated[list[str], Field(description="whose auditor he is, if not everyone's")]]
     ledger_size: Size
 
 
