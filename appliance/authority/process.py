@@ -181,7 +181,9 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
             probe=probe.ask,
             bundle=bundler.submit,
             admission=admission,
-            rates=Rates(config.limits.identity_rate, clock_s=time.monotonic),
+            rates=Rates(
+                config.limits.identity_rate, clock_s=time.monotonic, applied=lambda: opened.state.applied
+            ),
             readers=reading_uids(config.users),
         )
     )

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from appliance.policy.document import Document, Grant, HostGroup, Operator, Policy, PolicyError, Problem
+from appliance.policy.document import (
+    Document,
+    Grant,
+    HostGroup,
+    Limit,
+    Operator,
+    Policy,
+    PolicyError,
+    Problem,
+)
 from appliance.policy.roles import ORDER_ROLES, may_order
 from appliance.ssh.keys import PublicKey
 
@@ -92,8 +101,8 @@ def _check_grants(policy: Policy, document: Document) -> _Found:
                 yield f"{where}: on[{position}]", f"{name!r} is not a host group of {document.customer}"
 
 
-def _check_who(policy: Policy, grant: Grant) -> _Found:
-    who = grant.who
+def _check_who(policy: Policy, holder: Grant | Limit) -> _Found:
+    who = holder.who
     if not (who.groups or who.users or who.services):
         yield "who", "names nobody; expected groups, users or services"
     for position, name in enumerate(who.groups):
@@ -142,6 +151,9 @@ def _check_customers_of(policy: Policy, operator: Operator) -> _Found:
 def _check_appliance(policy: Policy, document: Document) -> _Found:
     if document.appliance is None:
         return
+    for limit in document.appliance.limits:
+        where = f'appliance: limit "{limit.name}"'
+        yield from ((f"{where}: {key}", message) for key, message in _check_who(policy, limit))
     for position, verb in enumerate(document.appliance.two_operators):
         where = f"appliance: two_operators[{position}]"
         if verb not in ORDER_ROLES:
@@ -172,6 +184,7 @@ def _twice(policy: Policy) -> Iterator[tuple[str, str, str]]:
             ("group", [entry.name for entry in document.groups]),
             ("person", [entry.name for entry in document.persons]),
             ("operator", [entry.name for entry in document.operators]),
+            ("limit", [entry.name for entry in document.appliance.limits] if document.appliance else []),
             (f"grant in {file}", [entry.name for entry in document.grants]),
         ):
             for name in names:

@@ -220,6 +220,19 @@ class Operator:
 
 
 @table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Limit:
+    """``[[appliance.limit]]``: how many certificates each of those that it covers may ask for.
+
+    ``burst`` is how many at once, after asking for less; None is as many as in a minute.
+    """
+
+    name: Name
+    who: Who
+    per_minute: Annotated[int, Field(alias="certificates_per_minute", ge=1, le=1_000_000)]
+    burst: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+
+
+@table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
 class Appliance:
     """``[appliance]``: rules for the appliance itself.
 
@@ -229,6 +242,7 @@ class Appliance:
 
     two_operators: Annotated[tuple[str, ...], AfterValidator(_no_duplicates)] = ()
     trust_wait_s: Annotated[TrustWait, Field(alias="trust_wait")] = DEFAULT_TRUST_WAIT_S
+    limits: Annotated[tuple[Limit, ...], Field(alias="limit"), _many] = ()
 
 
 @table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
@@ -289,6 +303,11 @@ class Policy:
     def appliance(self) -> Iterator[Appliance]:
         """The rules for the appliance itself, of each file that has any."""
         return (each.appliance for _, each in self.documents if each.appliance is not None)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """How many certificates may be asked for, of all files in their order."""
+        return tuple(limit for each in self.appliance for limit in each.limits)
 
     @property
     def trust_wait_s(self) -> int:

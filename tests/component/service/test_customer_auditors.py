@@ -90,7 +90,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
 
 
 def _without_root(policy: str) -> str:
-    """Return the policy in which whoever runs the tests is nobody, so that GLOBEX can make an auditor of him."""
+    """Return the policy in which whoever runs the tests is nobody yet: GLOBEX makes an auditor of him."""
     return policy.replace('"local:root", "api:carol"', '"api:carol"').replace(
         '"api:erin", "local:root"', '"api:erin"'
     )
