@@ -10,6 +10,7 @@ import os
 
 from appliance.authority.operations.callers import local_identity
 from appliance.clock import now_ms
+from appliance.errors import Refusal
 from appliance.index.queries import Snapshot
 from appliance.policy.roles import ALL, Customers, is_seen, seen_customers
 
@@ -24,3 +25,13 @@ def shown_customers(snapshot: Snapshot, act: str) -> Customers:
 def is_shown(snapshot: Snapshot, act: str, customer: str | None) -> bool:
     """Say whether ``act`` shows what belongs to a customer to whoever runs the command."""
     return is_seen(customer, shown_customers(snapshot, act))
+
+
+def require_all(snapshot: Snapshot) -> None:
+    """Refuse to show an auditor of some customers what is everyone's.
+
+    Raises:
+        Refusal: ``policy-denied``.
+    """
+    if shown_customers(snapshot, "certificate.read") is not ALL:
+        raise Refusal("policy-denied", "this is for those who see all customers", rule="certificate.read")

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from appliance.authority.process import HOLD_FILE
 from appliance.cli.console import (
     EXIT_FAILED,
     EXIT_NOT_RUNNING,
@@ -20,7 +19,7 @@ from appliance.cli.console import (
     show_json,
 )
 from appliance.clock import format_rfc3339, format_rfc3339_ms
-from appliance.config import Config
+from appliance.config import HOLD_FILE, Config
 from appliance.errors import Refusal
 from appliance.supervisor import is_running
 

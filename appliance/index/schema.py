@@ -17,7 +17,7 @@ import msgpack
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 # What a million certificates have in the indexes stays in memory, and what many commits change is written
 # once for them all.
 _CACHE_KIB: Final = 131_072
@@ -108,6 +108,19 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
     "policy": ({"seq": int, "time_ms": int}, "seq"),
     "policy_part": ({"seq": int, "name": str, "text": str}, "seq"),
     "policy_file": ({"policy": int, "position": int, "name": str, "text": str}, ("policy", "position")),
+    # What somebody should be told of at once; those of one entry are numbered.
+    "alarm": (
+        {
+            "seq": int,
+            "number": int,
+            "time_ms": int,
+            "event": str,
+            "severity": str,
+            "summary": str,
+            "details": str,  # JSON
+        },
+        ("seq", "number"),
+    ),
     "credential": (
         {
             "id": str,

@@ -202,6 +202,7 @@ class Grant:
     source: Source | None = None
     force_command: Command | None = None
     permit: Annotated[tuple[Permit, ...], AfterValidator(_no_duplicates)] = ()
+    break_glass: bool = False
 
 
 @table(frozen=True, slots=True, kw_only=True, config=_CONFIG)
@@ -217,6 +218,7 @@ class Operator:
     identities: Annotated[tuple[Reference, ...], AfterValidator(_no_duplicates)] = ()
     roles: Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(_no_duplicates)]
     customers: Annotated[tuple[CustomerName, ...], AfterValidator(_no_duplicates)] = ()
+    break_glass: bool = False
 
 
 @table(frozen=True, slots=True, kw_only=True, config=_CONFIG)

@@ -246,6 +246,8 @@ def test_command_line_finds_nothing_of_globex_by_name(secret: Secret, tmp_path: 
         ("host", "sshd", "safe.globex.example"),
         ("access", "who", "--host", "safe.globex.example"),
         ("cert", "inspect", tmp_path / "id-cert.pub"),
+        ("alarm", "list"),
+        ("credential", "list"),
     ):
         done: subprocess.CompletedProcess[str] = secret.service.cli(*command, check=False)
         assert done.returncode == 1, command
