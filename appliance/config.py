@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +32,8 @@ from appliance.identity.settings import IdentityTable
 from appliance.policy.names import check_name
 
 FILE_NAME: Final = "chancery.toml"
+# Where the authority says why it stays down, when it does; below the data directory.
+HOLD_FILE: Final = "run/hold"
 DEFAULT_DATA: Final = Path("/var/lib/chancery")
 _PREFIX: Final = "CHANCERY_"
 # Read elsewhere: which directory, before there is a configuration to read.
@@ -48,6 +51,29 @@ def _check_pin(text: str) -> str:
     kind, _, where = text.partition(":")
     if text != "prompt" and (kind not in {"file", "credential"} or not where):
         raise ValueError(f"got {text[:80]!r}, expected file:PATH, credential:NAME or prompt")
+    return text
+
+
+def check_webhook(url: str) -> str:
+    """Check the URL of a webhook: https, or http on this machine alone; return it.
+
+    Raises:
+        ValueError: it is another; never says which, since it may be a secret.
+    """
+    parts = urlsplit(url)
+    loopback = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if (
+        parts.scheme not in {"https", "http"}
+        or not parts.hostname
+        or (parts.scheme == "http" and not loopback)
+    ):
+        raise ValueError("expected an https:// URL, or an http:// one of this very machine")
+    return url
+
+
+def _check_webhook_setting(text: str | None) -> str | None:
+    if text is not None and not text.startswith("file:"):
+        check_webhook(text)
     return text
 
 
@@ -144,6 +170,18 @@ class LimitsTable(_Table):
         return Rate(per_s=self.certificates_per_s, burst=self.certificates_burst)
 
 
+class AlarmsTable(_Table):
+    """``[alarms]``: whom to tell at once, beside the log (docs/alarms.md)."""
+
+    webhook: Annotated[
+        str | None, AfterValidator(_check_webhook_setting), Field(description="a URL, or file:PATH of one")
+    ] = None
+    webhook_ca: Annotated[Path | None, Field(description="CAs that vouch for it, if not the system's")] = None
+    command: Annotated[
+        tuple[str, ...], BeforeValidator(_split), Field(description="gets each alarm on its input")
+    ] = ()
+
+
 class UsersTable(_Table):
     """``[users]``: the system users of the three processes, when root starts them."""
 
@@ -208,6 +246,7 @@ class Config(_Table):
     tls: TlsTable = TlsTable()
     limits: LimitsTable = LimitsTable()
     leave: LeaveTable = LeaveTable()
+    alarms: AlarmsTable = AlarmsTable()
     token: TokenTable
     identity: IdentityTable = IdentityTable()
     users: UsersTable | None = None
@@ -215,6 +254,15 @@ class Config(_Table):
     def path(self, configured: Path) -> Path:
         """Return a configured path, which is below the data directory unless it is absolute."""
         return self.data / configured
+
+    def read_webhook(self) -> str:
+        """Return the URL of the webhook; one that is in a file is read anew each time.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        text = self.alarms.webhook or ""
+        return self.path(Path(text[5:])).read_text("utf-8").strip() if text.startswith("file:") else text
 
     @property
     def ledger(self) -> Path:
@@ -302,7 +350,7 @@ def _override(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
         if not name.startswith(_PREFIX) or name == _DATA_VARIABLE:
             continue
         table, _, key = name.removeprefix(_PREFIX).lower().partition("_")
-        if table not in {"service", "tls", "limits", "token", "users"} or not key:
+        if table not in {"service", "tls", "limits", "alarms", "token", "users"} or not key:
             raise ConfigError(f"environment: {name} is no setting; expected CHANCERY_<TABLE>_<KEY>")
         tables.setdefault(table, {})[key] = value
 

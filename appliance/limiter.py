@@ -39,6 +39,11 @@ class Limiter:
             self._forget(now_s)
             return taken.wait_s
 
+    def look(self, key: str, now_s: float, count: int = 1) -> float:
+        """Return what :meth:`take` would, and take nothing; raises as that does."""
+        with self._lock:
+            return take(self._rate, self._full_s.get(key), now_s, count).wait_s
+
     def _forget(self, now_s: float) -> None:
         """Drop the buckets not used for longest if they are full again, or if there are too many."""
         for _ in range(2):  # one more than came in, so that in the end all that are full are gone

@@ -68,6 +68,10 @@ class Connection:
                 "key purposes never mix"
             )
 
+    def release(self, public_key: PublicKey) -> None:
+        """Expect a key no more: the token may hold it or not."""
+        self._expected.pop(spki(public_key), None)
+
     def log_in_again(self) -> Token:
         """Close every session, log in and take stock. No call to the token is in flight.
 

@@ -123,6 +123,10 @@ class Pool:
         key = private_key(public_key, lambda data: self._sign_now(key.spki, data))
         return key
 
+    def release_key(self, public_key: PublicKey) -> None:
+        """Expect a key of the token no more; what is asked of it already is signed all the same."""
+        self._connection.release(public_key)
+
     def submit(
         self,
         key: PrivateKey,

@@ -1,12 +1,11 @@
 """What operators order, carried out: the order is verified in the writer, beside the state that it concerns.
 
 Each verb has one function from command and state to events. They are pure; whatever they need beyond the
-state (a policy's text, a key that was just made) comes in with the command.
+state (a policy's text) comes in with the command.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,13 +15,11 @@ from appliance.authority.commands import (
     AddHost,
     ApplyPolicy,
     CommandBody,
-    CreateCa,
     CreateCredential,
     RemoveHost,
 )
 from appliance.authority.events import (
     AppliedFile,
-    CaPhase,
     CredentialCreated,
     Event,
     HostRegistered,
@@ -39,9 +36,7 @@ from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.evaluate import EVALUATOR
 from appliance.policy.holidays import calendar_to_data, with_holidays
-from appliance.ssh.keys import format_public_key_line, from_cryptography
 from audit.entry import Entry, canonical_json
-from hsm.token import NewKey
 
 # Of one policy.file entry; the second is what its text may take as JSON, where a quote or a newline is two
 # bytes, with room for the rest of an entry of 60 000.
@@ -130,11 +125,6 @@ def create_credential(command: CreateCredential, orders: Sequence[OrderBody], an
     return CarryOut(command, orders, partial(_build_credential, command), answer)
 
 
-def record_ca(command: CreateCa, made: NewKey, orders: Sequence[OrderBody], answer: Answer) -> CarryOut:
-    """Put a CA key on record that the token has just made."""
-    return CarryOut(command, orders, partial(_build_ca, command, made), answer)
-
-
 def policy_events(command: ApplyPolicy, policy: Policy, seq: int, orders: list[OrderData]) -> list[Event]:
     """Return the entries of a policy, the first of which will be entry ``seq``."""
     events: list[Event] = []
@@ -216,43 +206,3 @@ def _build_credential(
     members: dict[str, Any] = {name: value for name, value in ordered.items() if name != "verb"}
     data = CredentialCreated(**members, command=ordered, orders=orders)  # type: ignore[typeddict-item]
     return [Event(kind="credential.created", data=data)]
-
-
-def _build_ca(command: CreateCa, made: NewKey, state: State, _at: At, orders: list[OrderData]) -> list[Event]:
-    check_ca(command, state)
-    return ca_events(command, made, orders)
-
-
-def ca_events(command: CreateCa, made: NewKey, orders: list[OrderData]) -> list[Event]:
-    """Return the entries that take a new key through its first phases."""
-    data = CaPhase(
-        name=command.name,
-        type=command.type,
-        public_key=format_public_key_line(from_cryptography(made.record.public_key)),
-        transcript=made.transcript,
-        command=command.to_command(),
-        orders=orders,
-    )
-    if command.customer is not None:
-        data["customer"] = command.customer
-    if made.attestation is not None:
-        data["attestation"] = base64.b64encode(made.attestation).decode()
-    return [Event(kind=f"ca.{phase}", data=data) for phase in CreateCa.PHASES[command.phase]]
-
-
-def check_ca(command: CreateCa, state: State) -> None:
-    """Check that a new key fits what is on record of its CA.
-
-    Raises:
-        Refusal: ``conflict``.
-    """
-    known = state.cas.get(command.name)
-    if known is None:
-        return
-    if (known.type, known.customer) != (command.type, command.customer):
-        raise Refusal("conflict", f"the CA {known.name} is for {known.type} certificates of {known.customer}")
-    if command.phase == "signing" and known.signing_key is not None:
-        raise Refusal(
-            "conflict",
-            f"the CA {known.name} has a key that signs; hosts must trust the new one first: order it created",
-        )

@@ -19,7 +19,7 @@ from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.policy.document import HostGroup, Policy
 from appliance.policy.evaluate import Host
-from appliance.policy.roles import may_act
+from appliance.policy.roles import ALL, is_seen, seen_customers
 from appliance.ssh.keys import format_public_key_line
 from audit.entry import canonical_json
 
@@ -66,14 +66,16 @@ def view_host(state: State, identity: Identity, name: str, now_s: int) -> HostVi
 
     Raises:
         Refusal: ``policy-denied``, it is neither the host itself nor an operator of any role; ``not-found``,
-            it is not registered; ``issuance-halted``, there is no policy.
+            it is not registered, or not of a customer that he sees; ``issuance-halted``, there is no policy.
     """
     if state.applied is None:
         raise Refusal("issuance-halted", "no policy has been applied")
     itself = identity.kind == "host" and identity.subject == name
-    if not itself and not may_act(state.applied.policy, identity, "host.read"):
+    customers = ALL if itself else seen_customers(state.applied.policy, identity, "host.read")
+    if customers == frozenset():
         raise Refusal("policy-denied", f"{identity} is neither {name} nor an operator", rule="host.read")
-    if (host := state.hosts.get(name)) is None:
+    host = state.hosts.get(name)
+    if host is None or not is_seen(host.customer, customers):
         raise Refusal("not-found", f"{name} is not registered")
     return HostView(
         origin=state.origin,

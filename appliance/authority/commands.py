@@ -19,6 +19,8 @@ from appliance.policy.fields import READ_WHOLE, CustomerField, HostNameField, Na
 
 MAX_LABELS = 64
 
+_Algorithm = Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-3072", "rsa-4096"]
+
 
 def _check_sorted(names: list[str]) -> list[str]:
     if names != sorted(set(names)):
@@ -92,11 +94,49 @@ class CreateCa(CommandBody):
     verb: Literal["ca.create"] = "ca.create"
     name: NameField
     type: Literal["user", "host"]
-    algorithm: Literal["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-3072", "rsa-4096"]
+    algorithm: _Algorithm
     customer: CustomerField | None = None
     phase: Literal["created", "signing"]
 
     PHASES: ClassVar = {"created": ("created",), "signing": ("created", "trusted", "signing")}
+
+
+class RotateCa(CommandBody):
+    """``ca.rotate``: make the next key of a CA in the token, beside the one that signs."""
+
+    verb: Literal["ca.rotate"] = "ca.rotate"
+    name: NameField
+    algorithm: _Algorithm
+    phase: Literal["created", "trusted"]
+
+    PHASES: ClassVar = {"created": ("created",), "trusted": ("created", "trusted")}
+
+
+class CaStep(CommandBody):
+    """A step of one key of a CA, which is named by its fingerprint."""
+
+    name: NameField
+    key: Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
+
+
+class TrustCa(CaStep):
+    """``ca.trust``: hosts are told to trust a key that was only created."""
+
+    verb: Literal["ca.trust"] = "ca.trust"
+
+
+class PromoteCa(CaStep):
+    """``ca.promote``: this key signs from now on. ``now``: also if hosts may not have learnt of it yet."""
+
+    verb: Literal["ca.promote"] = "ca.promote"
+    now: Literal[True] | None = None
+
+
+class RetireCa(CaStep):
+    """``ca.retire``: hosts trust this key no more. ``force``: also if certificates of it are live."""
+
+    verb: Literal["ca.retire"] = "ca.retire"
+    force: Literal[True] | None = None
 
 
 class AddHost(CommandBody):

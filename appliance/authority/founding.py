@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.authority.administration import ca_events, check_files, policy_events
+from appliance.authority.administration import check_files, policy_events
 from appliance.authority.ceremony import key_label
 from appliance.authority.commands import ApplyPolicy, CommandBody, CreateCa
 from appliance.authority.events import Event, LogOpened, OrderData
 from appliance.authority.orders import OrderBody, OrderContext, verify_orders
+from appliance.authority.rotation import new_key_events
 from appliance.authority.state import State
 from appliance.policy.document import Policy, PolicyFile
 from appliance.ssh.keys import format_public_key_line, from_cryptography
@@ -79,7 +80,7 @@ def found_log(
     for create in plan_cas(policy, plan.ca_algorithm):
         on_progress(f"making the CA {create.name} ({create.algorithm})")
         made = token.generate(key_label(create.name), plan.ca_algorithm)
-        events += ca_events(create, made, order(create))
+        events += new_key_events(create, create, made, order(create))
     return _write(store, plan.origin, events, ledger_key, now_ms)
 
 

@@ -39,7 +39,7 @@ from appliance.authority.startup import Opened, begin, find_keys, find_tail, mak
 from appliance.authority.status import Status
 from appliance.authority.writer import Writer
 from appliance.clock import now_ms
-from appliance.config import Config, UsersTable
+from appliance.config import HOLD_FILE, Config, UsersTable
 from audit.errors import LedgerAltered, LedgerInUse, LedgerShort
 from audit.stores.sqlite import SqliteReader
 from hsm.errors import KeyRefused
@@ -52,7 +52,6 @@ log = logging.getLogger(__name__)
 EXIT_HOLD: Final = 3  # the ledger is not what was written: a person must look
 EXIT_IN_USE: Final = 4  # another authority runs
 EXIT_RENEW: Final = 5  # the token needs a new process
-HOLD_FILE: Final = "run/hold"
 _EXIT_FAILED: Final = 70
 # Most tokens are open by then, and callers need not be told to come again.
 _OPENING_S: Final = 5.0
@@ -184,7 +183,9 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
             bundle=bundler.submit,
             lister=lister,
             admission=admission,
-            rates=Rates(config.limits.identity_rate, clock_s=time.monotonic),
+            rates=Rates(
+                config.limits.identity_rate, clock_s=time.monotonic, applied=lambda: opened.state.applied
+            ),
             readers=reading_uids(config.users),
         )
     )
@@ -237,7 +238,9 @@ def _opened(config: Config) -> Iterator[Opened]:
 def _hold(config: Config, reason: str) -> None:
     """Say why nothing is issued, to the log and where ``chancery status`` finds it."""
     log.critical("HOLD: %s", reason)
-    (config.data / HOLD_FILE).write_text(f"{reason}\n", "utf-8")
+    path = config.data / HOLD_FILE
+    path.write_text(f"{reason}\n", "utf-8")
+    path.chmod(0o644)  # also for the process that brings alarms
 
 
 def _fail(error: BaseException) -> None:

@@ -22,12 +22,19 @@ class AppliedPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaKey:
-    """One key of a CA and the phase that it is in; the ledger cites it by its fingerprint."""
+    """One key of a CA and the phase that it is in since ``since_ms``; the ledger cites its fingerprint.
+
+    ``trusted_ms`` is the moment from which on hosts are told to trust it, 0 if they are not; ``has_signed``
+    says whether it was ever the one that signs. Moments are in Unix milliseconds.
+    """
 
     public_key: PublicKey
     fingerprint: str
     phase: Phase
     halted: bool = False
+    since_ms: int = 0
+    trusted_ms: int = 0
+    has_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,10 @@ class Ca:
     def signing_key(self) -> CaKey | None:
         """The key that signs now."""
         return next((key for key in self.keys if key.phase == "signing"), None)
+
+    def find_key(self, print_: str) -> CaKey | None:
+        """Return the key with this fingerprint, in whatever phase it is."""
+        return next((key for key in self.keys if key.fingerprint == print_), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

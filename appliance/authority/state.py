@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from appliance.authority.approvals import Approvals
+from appliance.authority.ca_keys import enter_phase, halt
 from appliance.authority.cuts import lift_lock, place_lock, revoke
 from appliance.authority.leaves import Leaves
 from appliance.authority.orders import order_message, spent_id
 from appliance.authority.records import (
     AppliedPolicy,
     Ca,
-    CaKey,
     Credential,
     IssuedCertificate,
     Phase,
@@ -38,7 +38,6 @@ from appliance.policy.evaluate import Host
 from appliance.policy.holidays import calendar_from_data
 from appliance.policy.locks import Locks
 from appliance.ssh.certificate import read_validity
-from appliance.ssh.keys import fingerprint, parse_public_key_line
 from audit.entry import Entry
 
 # A revoked serial stays on record as revoked, and a certificate known, this long after it has expired.
@@ -226,31 +225,14 @@ def _apply_policy(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
 
 
 def _enter_phase(phase: Phase) -> _Fold:
-    def fold(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
-        public_key = parse_public_key_line(data["public_key"])
-        known = state.cas.get(data["name"])
-        keys = () if known is None else known.keys
-        key = CaKey(
-            public_key=public_key,
-            fingerprint=fingerprint(public_key),
-            phase=phase,
-            # No phase makes a key sign again that has given a bad signature.
-            halted=any(each.halted for each in keys if each.public_key == public_key),
-        )
-        others = [other for other in keys if other.public_key != public_key]
-        if phase == "signing":
-            others = [replace(other, phase="trusted") if other.phase == phase else other for other in others]
-        state.cas[data["name"]] = Ca(
-            name=data["name"], type=data["type"], customer=data.get("customer"), keys=(*others, key)
-        )
+    def fold(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
+        state.cas[data["name"]] = enter_phase(state.cas.get(data["name"]), phase, data, entry.time_ms)
 
     return fold
 
 
 def _halt(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
-    ca = state.cas[data["name"]]
-    keys = tuple(replace(key, halted=True) if key.fingerprint == data["ca_key"] else key for key in ca.keys)
-    state.cas[ca.name] = replace(ca, keys=keys)
+    state.cas[data["name"]] = halt(state.cas[data["name"]], data["ca_key"])
 
 
 def _register_host(state: State, entry: Entry, data: Mapping[str, Any]) -> None:

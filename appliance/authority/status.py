@@ -54,6 +54,7 @@ class Status:
                     "key": key.fingerprint,
                     "phase": key.phase,
                     "halted": key.halted,
+                    "since_ms": key.since_ms,
                 }
                 for ca in state.cas.values()
                 for key in ca.keys

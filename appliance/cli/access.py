@@ -18,6 +18,7 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
+from appliance.cli.sight import shown_customers
 from appliance.clock import format_rfc3339, now_ms
 from appliance.durations import format_duration
 from appliance.index.access import (
@@ -121,11 +122,12 @@ def _answer(
     limit: int,
     cursor: str | None,
     as_json: bool,
-    **asked: str | None,
+    **asked: Any,
 ) -> None:
     at_ms = now_ms() if moment is None else _parse(moment)
-    query = AccessQuery(at_ms=at_ms, basis=basis, **asked)
     with shell.look() as snapshot:
+        customers = shown_customers(snapshot, "certificate.read")
+        query = AccessQuery(at_ms=at_ms, basis=basis, customers=customers, **asked)
         page = find_access(snapshot, query, cursor=cursor, limit=limit)
     if as_json:
         show_json(render_access(page, basis))

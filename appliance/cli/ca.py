@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -17,6 +18,8 @@ from appliance.cli.console import (
     show_table,
 )
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.cli.rotation import promote, retire, rotate, trust
+from appliance.clock import format_rfc3339
 from appliance.errors import Refusal
 from appliance.index.records import CaKeyRecord
 from appliance.index.render import format_trusted_keys, render_ca_key
@@ -32,7 +35,8 @@ def ca() -> None:
 @ca.command(
     epilog=examples(
         "chancery ca create acme-users --type user --customer acme --operator carol --key ~/.ssh/id_ed25519",
-        "chancery ca create acme-users --type user --customer acme --phase created …   # the next key",
+        "chancery ca create acme-users --type user --customer acme --algorithm ed25519 \\",
+        "    --operator carol --key ~/.ssh/id_ed25519",
     )
 )
 @click.argument("name")
@@ -52,7 +56,7 @@ def ca() -> None:
     type=click.Choice(["signing", "created"]),
     default="signing",
     show_default=True,
-    help="`created` for the next key of a CA that signs already: hosts learn to trust it first.",
+    help="`created` for one that is not to sign yet; the next key of a CA is made by `ca rotate`.",
 )
 @order_options
 @json_option
@@ -87,18 +91,44 @@ def create(
 @pass_shell
 @plain_errors
 def list_(shell: Shell, as_json: bool) -> None:
-    """List the CAs and their keys."""
+    """List the CAs and their keys: phases, what is live of each, and the next step of a rotation.
+
+    What is live, and what comes next, the authority knows: both are missing while it does not run.
+    """
     with shell.look() as snapshot:
         keys = snapshot.ca_keys()
         size = snapshot.size
+    known = _ask_authority(shell)
     if as_json:
-        show_json({"cas": [render_ca_key(key) for key in keys], "ledger_size": size})
+        show_json({"cas": [_render_listed(key, known) for key in keys], "ledger_size": size})
         return
-    rows = [
-        (key.ca, key.type, key.customer or "", "halted" if key.halted else key.phase, key.fingerprint)
-        for key in keys
-    ]
-    show_table(["CA:", "type:", "customer:", "phase:", "key:"], rows, empty="there is no CA")
+    rows = []
+    for key in keys:
+        more = known.get((key.ca, key.fingerprint), {})
+        phase = "halted" if key.halted else key.phase
+        since = format_rfc3339(key.since_ms // 1000)
+        live = more.get("live", "?")
+        rows.append((key.ca, key.type, phase, since, live, key.fingerprint, more.get("next", "")))
+    show_table(["CA:", "type:", "phase:", "since:", "live:", "key:", "next"], rows, empty="there is no CA")
+
+
+def _ask_authority(shell: Shell) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what the running authority says of each key, by CA and fingerprint; nothing if none runs."""
+    try:
+        found = shell.ask("cas")["cas"]
+    except Refusal as refusal:
+        if refusal.slug != "ledger-unavailable":
+            raise
+        return {}
+    return {(key["ca"], key["fingerprint"]): key for key in found}
+
+
+def _render_listed(key: CaKeyRecord, known: Mapping[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
+    rendered = render_ca_key(key)
+    if (more := known.get((key.ca, key.fingerprint))) is None:
+        return rendered
+    until = {"live_until": format_rfc3339(more["live_until_s"])} if more["live"] else {}
+    return rendered | {"live": more["live"], **until} | ({"next": more["next"]} if more["next"] else {})
 
 
 @ca.command(
@@ -144,3 +174,7 @@ def _render(key: CaKeyRecord, pattern: str | None) -> dict[str, Any]:
     attested = {} if key.attestation is None else {"attestation": key.attestation}
     install = format_trusted_keys([key], pattern=pattern)
     return render_ca_key(key) | {"install": install, "transcript": key.transcript} | attested
+
+
+for step in (rotate, trust, promote, retire):
+    ca.add_command(step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from appliance.cli.console import (
     show_table,
 )
 from appliance.cli.cutting import read_key, read_line, replace_file, show_cut
+from appliance.cli.sight import is_shown, shown_customers
 from appliance.clock import format_rfc3339, now_s
 from appliance.cutting import RevocationBody
 from appliance.errors import Refusal
@@ -242,6 +244,7 @@ def list_(
     )
     now = now_s()
     with shell.look() as snapshot:
+        wanted = replace(wanted, customers=shown_customers(snapshot, "certificate.read"))
         page = find_certificates(snapshot, wanted, now_s=now, cursor=cursor, limit=limit)
     if as_json:
         found = [render_certificate(each, page.now_s) for each in page.certificates]
@@ -270,7 +273,8 @@ def show(shell: Shell, serial: str, as_json: bool) -> None:
     """Show all that is on record of the certificate SERIAL."""
     with shell.look() as snapshot:
         record = snapshot.certificate(serial)
-    if record is None:
+        shown = record is not None and is_shown(snapshot, "certificate.read", record.customer)
+    if record is None or not shown:
         raise Refusal("not-found", f"no certificate with the serial {serial} is on record")
     rendered = render_certificate(record, now_s())
     if as_json:
@@ -291,7 +295,8 @@ def inspect(shell: Shell, certificate: Path, as_json: bool) -> None:
     """
     parsed = parse_any_certificate(read_line(certificate))
     with shell.look() as snapshot:
-        inspected = inspect_certificate(snapshot, parsed, now_s())
+        customers = shown_customers(snapshot, "certificate.read")
+        inspected = inspect_certificate(snapshot, parsed, now_s(), customers)
     if as_json:
         show_json(inspected)
     else:

@@ -20,6 +20,7 @@ from appliance.cli.console import (
     show_table,
 )
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.cli.sight import require_all
 from appliance.clock import now_s
 from appliance.durations import parse_duration
 from appliance.identity.api import SECRET_BYTES, ApiCredential, format_credential, hash_secret
@@ -106,6 +107,7 @@ def list_(shell: Shell, limit: int, cursor: str | None, as_json: bool) -> None:
     """List the credentials, newest first."""
     now = now_s()
     with shell.look() as snapshot:
+        require_all(snapshot)
         page = list_credentials(snapshot, cursor=cursor, limit=limit)
     credentials = [render_credential(each, now) for each in page.records]
     if as_json:

@@ -22,6 +22,7 @@ from appliance.cli.console import (
     show_table,
 )
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.cli.sight import is_shown, shown_customers
 from appliance.errors import Refusal
 from appliance.index.paging import list_hosts
 from appliance.index.records import HostRecord
@@ -93,7 +94,8 @@ def remove(shell: Shell, name: str, ordering: Ordering, as_json: bool) -> None:
 def list_(shell: Shell, limit: int, cursor: str | None, as_json: bool) -> None:
     """List the registered hosts, by name."""
     with shell.look() as snapshot:
-        page = list_hosts(snapshot, cursor=cursor, limit=limit)
+        customers = shown_customers(snapshot, "host.read")
+        page = list_hosts(snapshot, cursor=cursor, limit=limit, customers=customers)
     if as_json:
         hosts = [render_host(each) for each in page.records]
         show_json({"hosts": hosts, "cursor": page.cursor, "ledger_size": page.size})
@@ -115,7 +117,8 @@ def show(shell: Shell, name: str, as_json: bool) -> None:
     """Show what is on record of the host NAME, and the host groups that it is in."""
     with shell.look() as snapshot:
         found, policy, size = snapshot.host(name), snapshot.policy(), snapshot.size
-    if found is None:
+        shown = found is not None and is_shown(snapshot, "host.read", found.customer)
+    if found is None or not shown:
         raise Refusal("not-found", f"{name} is not registered")
     groups = [] if policy is None else _groups(policy, found)
     rendered = render_host(found) | {"host_groups": groups, "ledger_size": size}

@@ -22,6 +22,7 @@ from appliance.cli.console import (
     show_json,
     show_progress,
 )
+from appliance.cli.sight import is_shown
 from appliance.errors import ConfigError, Refusal
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.index.prove import prove
@@ -99,7 +100,8 @@ def proof(shell: Shell, serial: str, as_json: bool) -> None:
     """Print the proof that the certificate SERIAL is in the log (c2sp.org/tlog-proof)."""
     with shell.look() as snapshot:
         record = snapshot.certificate(serial)
-    if record is None:
+        shown = record is not None and is_shown(snapshot, "certificate.read", record.customer)
+    if record is None or not shown:
         raise Refusal("not-found", f"no certificate with the serial {serial} is on record")
     text = prove(TileReader(shell.config().tiles), record.seq)
     if as_json:

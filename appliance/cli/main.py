@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.access import access
+from appliance.cli.alarm import alarm
 from appliance.cli.ca import ca
 from appliance.cli.cert import cert
 from appliance.cli.completion import completion
@@ -70,6 +71,7 @@ for command in (
     cert,
     policy,
     access,
+    alarm,
     host,
     credential,
     lock,

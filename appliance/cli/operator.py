@@ -45,7 +45,7 @@ def list_(shell: Shell, as_json: bool) -> None:
     rows = [
         (
             each["name"],
-            ", ".join(each["roles"]),
+            ", ".join(each["roles"]) + (f" of {', '.join(of)}" if (of := each.get("customers")) else ""),
             ", ".join(each["identities"]),
             ", ".join(each["may_order"]) if each["keys"] else "nothing: no key to sign with",
             "\n".join(each["keys"]),
@@ -62,6 +62,7 @@ def _render(operator: Operator) -> dict[str, Any]:
     return {
         "name": operator.name,
         "roles": sorted(operator.roles),
+        **({"customers": sorted(operator.customers)} if operator.customers else {}),
         "identities": list(operator.identities),
         "keys": [fingerprint(key) for key in operator.keys],
         "may_order": [verb for verb in ORDER_ROLES if may_order(operator, verb)],

@@ -20,9 +20,11 @@ from appliance.cli.console import (
     show_json,
 )
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.cli.sight import shown_customers
 from appliance.errors import Refusal
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
+from appliance.policy.roles import list_files
 
 _files = click.argument(
     "files",
@@ -83,10 +85,10 @@ def apply(shell: Shell, files: tuple[Path, ...], ordering: Ordering, as_json: bo
 def show(shell: Shell, as_json: bool) -> None:
     """Print the policy in force."""
     with shell.look() as snapshot:
-        seq = snapshot.policy_seq()
-        if seq is None:
+        seq, in_force = snapshot.policy_seq(), snapshot.policy()
+        if seq is None or in_force is None:
             raise Refusal("not-found", "no policy has been applied")
-        files = snapshot.policy_files(seq)
+        files = list_files(in_force, shown_customers(snapshot, "policy.read"))
         size = snapshot.size
     if as_json:
         texts = [{"name": file.name, "text": file.text} for file in files]

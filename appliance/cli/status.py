@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from appliance.authority.process import HOLD_FILE
 from appliance.calendars.feeds import describe_feeds
 from appliance.cli.console import (
     EXIT_FAILED,
@@ -21,8 +20,8 @@ from appliance.cli.console import (
     show_fields,
     show_json,
 )
-from appliance.clock import format_rfc3339_ms, now_ms
-from appliance.config import Config
+from appliance.clock import format_rfc3339, format_rfc3339_ms, now_ms
+from appliance.config import HOLD_FILE, Config
 from appliance.errors import Refusal
 from appliance.identity.settings import IdentityTable
 from appliance.supervisor import is_running
@@ -54,7 +53,7 @@ def _find(shell: Shell, config: Config) -> dict[str, Any]:
     if hold.is_file():
         return _down(f"HOLD: {hold.read_text('utf-8').strip()}", running=is_running(config))
     try:
-        found = shell.ask("status")
+        found = shell.ask("status") | {"cas": shell.ask("cas")["cas"]}
         probe = shell.ask("probe")
     except Refusal as refusal:
         if is_running(config):
@@ -103,10 +102,7 @@ def _show(found: dict[str, Any]) -> None:
             "pool": _describe_pool(token),
             "probe": _describe_probe(found["probe"]),
             "waiting": f"{found['waiting']} commands, {found['open_intents']} signatures",
-            "CAs": "\n".join(
-                f"{ca['name']} ({ca['type']}) {ca['key']} {'HALTED' if ca['halted'] else ca['phase']}"
-                for ca in found["cas"]
-            ),
+            "CAs": "\n".join(_describe_key(key) for key in found["cas"] if key["phase"] != "retired"),
         }
         if providers := found["identity"]:
             fields["identity"] = "\n".join(
@@ -119,6 +115,14 @@ def _show(found: dict[str, Any]) -> None:
     if found["problems"]:
         fields["problems"] = "\n".join(found["problems"])
     show_fields(fields)
+
+
+def _describe_key(key: dict[str, Any]) -> str:
+    phase = "HALTED" if key["halted"] else key["phase"]
+    since = format_rfc3339(key["since_ms"] // 1000)
+    following = f"; next: {key['next']}" if key["next"] else ""
+    where = f"{key['ca']} ({key['type']}) {key['fingerprint']}"
+    return f"{where} {phase} since {since}, {key['live']} live{following}"
 
 
 def _describe_pool(token: dict[str, Any]) -> str:

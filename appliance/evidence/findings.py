@@ -30,6 +30,7 @@ class Code(StrEnum):
     WRONG_LEAVE = "wrong-leave"
     OMITTED_REVOCATION = "omitted-revocation"
     WRONG_APPROVAL = "wrong-approval"
+    WRONG_STEP = "wrong-step"
 
     OPEN_CUT = "open-cut"
     OPEN_INTENT = "open-intent"

@@ -4,7 +4,8 @@
 2. Entries that rest on an order have its signatures verified, by the operators of that moment.
 3. Intents have their decision replayed on the state before them; outcomes have their CA's signature verified.
 4. Revocations and locks come from identities that could make them, or from an entry that causes them; locks
-   and leave revoke all that they are on; CA keys serve one purpose.
+   and leave revoke all that they are on; CA keys serve one purpose, and enter their phases by the rules of
+   rotation.
 5. The entry is folded into the state, by the same fold that the authority uses.
 
 Replay shows that the authority followed its recorded policy, not that the policy was wise, nor that a CA key
@@ -34,8 +35,9 @@ from appliance.evidence.certificates import (
 from appliance.evidence.cuts import CutChecks, Omitted, WrongCut
 from appliance.evidence.findings import Code, Finding, Findings
 from appliance.evidence.hours import OtherTimeZones
+from appliance.evidence.keys import BadOrder, SharedKey, WrongStep, check_phase
 from appliance.evidence.leave import LeaveChecks, NotRevoked, WrongLeave
-from appliance.evidence.orders import BadOrder, OrderChecks, SharedKey, check_new_key
+from appliance.evidence.orders import OrderChecks
 from appliance.policy.document import Policy
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey
@@ -244,7 +246,8 @@ class Evidence:
         self.checked["approval signatures"] += 1
 
     def _check_ca(self, entry: Entry) -> None:
-        check_new_key(self._state, entry)
+        check_phase(self._state, entry)
+        self.checked["key phases"] += 1
 
 
 class WrongOutcome(ChanceryError):
@@ -275,6 +278,7 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     Omitted: Code.OMITTED_REVOCATION,
     NotRevoked: Code.OMITTED_REVOCATION,
     WrongApproval: Code.WRONG_APPROVAL,
+    WrongStep: Code.WRONG_STEP,
 }
 # Each on the state before the entry, and the code of what malformed data make of it.
 _STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
@@ -299,4 +303,5 @@ _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "ca.created": Evidence._check_ca,
     "ca.trusted": Evidence._check_ca,
     "ca.signing": Evidence._check_ca,
+    "ca.retired": Evidence._check_ca,
 }

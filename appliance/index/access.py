@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from typing import Final, Literal, TypeAlias
 
 from appliance.errors import malformed
@@ -23,6 +25,7 @@ from appliance.index.records import CertificateRecord
 from appliance.index.scene import Place, Scene, open_scene
 from appliance.policy.document import Policy
 from appliance.policy.locks import Locks, Target
+from appliance.policy.roles import ALL, Customers, narrow
 
 Basis = Literal["certificates", "policy"]
 
@@ -34,7 +37,10 @@ _START: Final = (-1, -1, -1, -1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessQuery:
-    """What is asked; None asks for all. ``at_ms`` is any moment of the past, or now."""
+    """What is asked; None asks for all. ``at_ms`` is any moment of the past, or now.
+
+    ``customers`` are all that whoever asks may see the access to.
+    """
 
     at_ms: int
     basis: Basis = "certificates"
@@ -43,6 +49,7 @@ class AccessQuery:
     host_group: str | None = None
     login: str | None = None
     customer: str | None = None
+    customers: Customers = ALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +113,9 @@ def find_access(
     if cursor is not None:
         after, size, at_ms = parse_cursor(cursor, ACCESS_CURSOR)
         prefix = snapshot.prefix(at_ms, size)
-    scene = open_scene(snapshot, prefix, host=query.host, host_group=query.host_group)
+    scene = open_scene(
+        snapshot, prefix, host=query.host, host_group=query.host_group, customers=query.customers
+    )
     rows = _by_policy(scene, query, after) if by_policy else _by_certificates(scene, query, after[0])
     found = list(islice(rows, limit + 1))
     more = len(found) > limit
@@ -121,6 +130,14 @@ def find_access(
 def _by_certificates(
     scene: Scene, query: AccessQuery, before: int
 ) -> Iterator[tuple[tuple[int, ...], Access]]:
+    """Yield the rows of every customer that may be seen, the newest certificate first."""
+    if query.customers is None:
+        return _of_customer(scene, query, before)
+    each = (replace(query, customer=name) for name in narrow(query.customer, query.customers))
+    return merge(*(_of_customer(scene, one, before) for one in each), key=itemgetter(0), reverse=True)
+
+
+def _of_customer(scene: Scene, query: AccessQuery, before: int) -> Iterator[tuple[tuple[int, ...], Access]]:
     wanted = _wanted_principals(scene, query.login)
     live = LiveQuery(
         prefix=scene.prefix,
@@ -173,6 +190,7 @@ def _by_policy(
         host_groups=None if scene.groups is None else frozenset(group.name for group in scene.groups),
         login=query.login,
         customer=query.customer,
+        customers=query.customers,
         after=after,
     )
     locks = scene.snapshot.locks(scene.prefix.upto)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.errors import malformed
+from appliance.errors import Refusal, malformed
 from appliance.index.queries import Snapshot
 from appliance.index.records import CertificateRecord
 from appliance.index.render import render_certificate, render_revocation
+from appliance.policy.roles import ALL, Customers, is_seen
 from appliance.ssh.certificate import Certificate, inspect_certificate_line, verify_certificate
 from appliance.ssh.content import CertificateType
 from appliance.ssh.errors import SshFormatError
@@ -26,18 +27,25 @@ def parse_any_certificate(line: str) -> Certificate:
         raise malformed("certificate", str(error)) from error
 
 
-def inspect_certificate(snapshot: Snapshot, certificate: Certificate, now_s: int) -> dict[str, Any]:
-    """Return what there is to say of a certificate.
+def inspect_certificate(
+    snapshot: Snapshot, certificate: Certificate, now_s: int, customers: Customers = ALL
+) -> dict[str, Any]:
+    """Return what there is to say of a certificate, to someone who sees what these customers have.
 
     On record is the certificate itself, byte for byte: a serial alone can be written into any other. Only of
     what is on record there is anyone to name who asked for it, and a reason.
+
+    Raises:
+        Refusal: ``not-found``; it names a CA of another customer, be it on record or not.
     """
     content = certificate.content
+    ca_key = fingerprint(content.ca_key)
+    issuer = next((key for key in snapshot.ca_keys() if key.fingerprint == ca_key), None)
+    if issuer is not None and not is_seen(issuer.customer, customers):
+        raise Refusal("not-found", "the certificate names a CA that is none of your customers'")
     record = snapshot.certificate(str(content.serial))
     if record is not None and record.certificate != certificate:
         record = None
-    ca_key = fingerprint(content.ca_key)
-    issuer = next((key for key in snapshot.ca_keys() if key.fingerprint == ca_key), None)
     state = "unknown" if record is None else record.state(now_s)
     inspected: dict[str, Any] = {
         "on_record": record is not None,

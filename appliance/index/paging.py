@@ -6,6 +6,7 @@ take cursors as they are given.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 from appliance.errors import malformed
 from appliance.index.queries import MAX_PAGE, Snapshot
 from appliance.index.records import CredentialRecord, HostRecord, LockRecord, host_of, lock_of
+from appliance.policy.roles import ALL, Customers
 
 HOST_CURSOR: Final = r"^([0-9a-f]{2}){1,253}$"  # the name's bytes
 CREDENTIAL_CURSOR: Final = r"^[0-7][0-9a-f]{11}[0-9a-f]{16}$"  # milliseconds and id
@@ -32,15 +34,20 @@ class Listed(Generic[_Record]):
     size: int
 
 
-def list_hosts(snapshot: Snapshot, *, cursor: str | None, limit: int) -> Listed[HostRecord]:
-    """Return some of the hosts that are registered now, by name.
+def list_hosts(
+    snapshot: Snapshot, *, cursor: str | None, limit: int, customers: Customers = ALL
+) -> Listed[HostRecord]:
+    """Return some of the hosts that are registered now, by name; of these customers, if not of all.
 
     Raises:
         Refusal: ``malformed-request``; the cursor or the limit is none.
     """
     after = "" if cursor is None else bytes.fromhex(check_cursor(HOST_CURSOR, cursor)).decode("latin-1")
     rows = snapshot.rows(
-        "SELECT * FROM host WHERE until_seq >= :size AND name > :after ORDER BY name LIMIT :limit",
+        "SELECT * FROM host WHERE until_seq >= :size AND name > :after"
+        " AND (:customers IS NULL OR customer IN (SELECT value FROM json_each(:customers)))"
+        " ORDER BY name LIMIT :limit",
+        customers=None if customers is None else json.dumps(sorted(customers)),
         size=snapshot.size,
         after=after,
         limit=check_limit(limit) + 1,

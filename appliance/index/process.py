@@ -17,8 +17,9 @@ from typing import Any, Final
 
 from sqlite_utils.utils import sqlite3
 
+from appliance.alarms.couriers import start_couriers
 from appliance.authority.client import AuthorityClient
-from appliance.config import Config
+from appliance.config import HOLD_FILE, Config
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.projection import Projection
 from appliance.index.recorded import read_entry
@@ -96,6 +97,7 @@ def run_index(config: Config) -> int:
         signal.signal(number, lambda *_: stopping.set())
     index = Index(config.index, config.tiles)
     client = AuthorityClient(config.authority_socket)
+    start_couriers(config, HOLD_FILE, stopping)
     log.info("following from entry %d on", index.next_seq)
     down = False
     while not stopping.is_set():

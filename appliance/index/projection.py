@@ -17,6 +17,7 @@ from appliance.index.portion import Portion
 from appliance.index.recorded import Recorded, read_entry
 from appliance.index.schema import key_number, open_for_writing
 from appliance.index.shelves import FAILED, REVOKED, Shelf, shelf_number
+from appliance.index.watch import Watch
 from appliance.ssh.content import CertificateType
 from appliance.ssh.summary import summarize_tbs
 
@@ -83,6 +84,7 @@ class Projection:
         self._customers: dict[str, str | None] = dict(
             db.execute("SELECT ca, customer FROM ca_phase ORDER BY seq")
         )
+        self._watch = Watch.resume(self._portion)
         # The same text can be a host's name in one certificate and a login in another.
         self._principals: dict[tuple[str, bool], int] = {
             (principal, login is not None): id_
@@ -113,6 +115,7 @@ class Projection:
                 if kind.startswith("ca.") and "type" in data:
                     self._customers[data["name"]] = data.get("customer")
                 FOLDS[kind](self._portion, entry, data)
+        self._watch.take(self._portion, entry)
 
     def _open_log(self, entry: Recorded, data: Mapping[str, Any]) -> None:
         names = ("origin", "log_number", "ledger_key", "bundle_key", "probe_key", "max_ttl_s")

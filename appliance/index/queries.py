@@ -267,9 +267,9 @@ def _enter_phase(by_key: dict[tuple[str, str], CaKeyRecord], row: Mapping[str, A
     if row["phase"] == "signing":
         for other, record in by_key.items():
             if record.ca == row["ca"] and record.phase == "signing":
-                by_key[other] = replace(record, phase="trusted")
+                by_key[other] = replace(record, phase="trusted", since_ms=row["time_ms"])
     if known is not None:
-        by_key[key] = replace(known, phase=row["phase"])
+        by_key[key] = replace(known, phase=row["phase"], since_ms=row["time_ms"])
         return
     by_key[key] = CaKeyRecord(
         ca=row["ca"],
@@ -280,6 +280,7 @@ def _enter_phase(by_key: dict[tuple[str, str], CaKeyRecord], row: Mapping[str, A
         phase=row["phase"],
         halted=False,
         created_ms=row["time_ms"],
+        since_ms=row["time_ms"],
         transcript=row["transcript"],
         attestation=row["attestation"],
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from appliance.policy.document import FiledGrant, Group, HostGroup, Policy, Who
+from appliance.policy.roles import ALL, Customers, is_seen
 
 HolderKind = Literal["user", "service", "member", "group"]
 # Where a line stands: the grant, whom it names, the host group, the login; each by its number.
@@ -69,6 +70,7 @@ class Reach:
         login: str | None,
         customer: str | None,
         after: Line,
+        customers: Customers = ALL,
     ) -> Iterator[Reachable]:
         """Yield the lines after a place, in the order of the document; None asks for all."""
         for number in self._grants(subject, host_groups, after[0]):
@@ -78,6 +80,7 @@ class Reach:
                 for on, group in enumerate(self._policy.host_groups[each] for each in filed.grant.on)
                 if (host_groups is None or group.name in host_groups)
                 and (customer is None or group.customer == customer)
+                and is_seen(group.customer, customers)
                 for as_, name in enumerate(filed.grant.logins)
                 if login is None or name == login
             ]

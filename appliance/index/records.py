@@ -191,7 +191,7 @@ class CertificateRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaKeyRecord:
-    """A key of a CA, in the last phase that it entered."""
+    """A key of a CA, in the last phase that it entered, and since when."""
 
     ca: str
     type: Literal["user", "host"]
@@ -201,6 +201,7 @@ class CaKeyRecord:
     phase: str
     halted: bool
     created_ms: int
+    since_ms: int
     transcript: str
     attestation: str | None  # base64
 

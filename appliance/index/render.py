@@ -95,6 +95,7 @@ def render_ca_key(record: CaKeyRecord) -> dict[str, Any]:
         "phase": record.phase,
         "halted": record.halted,
         "created": format_rfc3339_ms(record.created_ms),
+        "since": format_rfc3339_ms(record.since_ms),
     }
     return {name: value for name, value in rendered.items() if value is not None}
 

@@ -12,6 +12,7 @@ from appliance.index.prefix import Prefix
 from appliance.index.queries import Snapshot
 from appliance.index.records import CaKeyRecord, CertificateRecord
 from appliance.policy.document import HostGroup, Policy
+from appliance.policy.roles import ALL, Customers, is_seen
 
 # A row names so many of the hosts that it is about; how many there are it always says.
 MAX_HOSTS: Final = 100
@@ -98,22 +99,30 @@ class Scene:
         return Place(host_groups=names, hosts=hosts[:MAX_HOSTS], host_count=len(hosts))
 
 
-def open_scene(snapshot: Snapshot, prefix: Prefix, *, host: str | None, host_group: str | None) -> Scene:
+def open_scene(
+    snapshot: Snapshot,
+    prefix: Prefix,
+    *,
+    host: str | None,
+    host_group: str | None,
+    customers: Customers = ALL,
+) -> Scene:
     """Return the scene of a moment, for a question about a host, a host group, both or neither.
 
     Raises:
-        Refusal: ``not-found``; there was no such host or host group.
+        Refusal: ``not-found``; there was no such host or host group, or it was none of these customers'.
     """
     policy_seq = snapshot.policy_seq(prefix.upto)
     policy = snapshot.policy(prefix.upto) or Policy()
     groups: tuple[HostGroup, ...] | None = None
     if host_group is not None:
-        if host_group not in policy.host_groups:
+        found = policy.host_groups.get(host_group)
+        if found is None or not is_seen(found.customer, customers):
             raise Refusal("not-found", f"the host group {host_group} is not in the policy of that moment")
-        groups = (policy.host_groups[host_group],)
+        groups = (found,)
     if host is not None:
         record = snapshot.host(host, prefix.upto)
-        if record is None:
+        if record is None or not is_seen(record.customer, customers):
             raise Refusal("not-found", f"the host {host} is not registered, or was not at that moment")
         labels = frozenset(record.labels.items())
         registered = Registered(name=record.name, customer=record.customer, labels=labels)

@@ -122,6 +122,19 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
     "policy": ({"seq": int, "time_ms": int}, "seq"),
     "policy_part": ({"seq": int, "name": str, "text": str}, "seq"),
     "policy_file": ({"policy": int, "position": int, "name": str, "text": str}, ("policy", "position")),
+    # What somebody should be told of at once; those of one entry are numbered.
+    "alarm": (
+        {
+            "seq": int,
+            "number": int,
+            "time_ms": int,
+            "event": str,
+            "severity": str,
+            "summary": str,
+            "details": str,  # JSON
+        },
+        ("seq", "number"),
+    ),
     "credential": (
         {
             "id": str,

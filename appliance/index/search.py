@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, Literal
 
@@ -17,6 +17,7 @@ from appliance.index.records import CertificateRecord
 from appliance.index.schema import key_number
 from appliance.index.shelves import HOST, Shelf
 from appliance.index.streams import Span, choose_driver, find_spans, holding_bounds, merge_highest
+from appliance.policy.roles import ALL, Customers, narrow
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import parse_fingerprint
 
@@ -39,7 +40,10 @@ _KEY_ID_END: Final = re.compile(r".*#([1-9][0-9]{0,4})\.([0-9]{1,15})", re.ASCII
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFilter:
-    """What certificates are searched for; None asks for nothing. Times are those of the intents."""
+    """What certificates are searched for; None asks for nothing. Times are those of the intents.
+
+    ``customers`` are all that whoever asks may see the certificates of.
+    """
 
     subject: str | None = None
     key_id: str | None = None
@@ -51,6 +55,7 @@ class CertificateFilter:
     state: StateName | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    customers: Customers = ALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,20 +102,34 @@ def find_certificates(
     if cursor is not None:
         (high,), size, now_s = parse_cursor(cursor, CERTIFICATE_CURSOR)
         check_size(size, snapshot.size)
-    search = _Search(
-        wanted=wanted,
-        size=size,
-        now_s=now_s,
-        low=0 if wanted.since_ms is None else snapshot.first_at(wanted.since_ms),
-        high=min(high, size if wanted.until_ms is None else snapshot.first_at(wanted.until_ms)),
-        equal=_columns(wanted),
-    )
-    records = (snapshot.certificate_at(seq, size) for seq in _find(snapshot, search))
+    searches = [
+        _Search(
+            wanted=each,
+            size=size,
+            now_s=now_s,
+            low=0 if wanted.since_ms is None else snapshot.first_at(wanted.since_ms),
+            high=min(high, size if wanted.until_ms is None else snapshot.first_at(wanted.until_ms)),
+            equal=_columns(each),
+        )
+        for each in _by_customer(wanted)
+    ]
+    seqs = heapq.merge(*(_find(snapshot, search) for search in searches), reverse=True)
+    records = (snapshot.certificate_at(seq, size) for seq in seqs)
     exact = (record for record in records if record is not None and _is_exact(wanted, record))
     found = tuple(islice(exact, limit + 1))
     more = len(found) > limit
     after = format_cursor(after=[found[limit - 1].seq], size=size, at=now_s) if more else None
     return Page(certificates=found[:limit], cursor=after, size=size, now_s=now_s)
+
+
+def _by_customer(wanted: CertificateFilter) -> list[CertificateFilter]:
+    """Return a filter for each customer whose certificates may be seen; none if none of those asked for may.
+
+    So what others have is never looked at, and tells nothing by the time that it takes.
+    """
+    if wanted.customers is None:
+        return [wanted]
+    return [replace(wanted, customer=name) for name in narrow(wanted.customer, wanted.customers)]
 
 
 def _is_exact(wanted: CertificateFilter, record: CertificateRecord) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from appliance.policy.check_grants import check_grants
+from appliance.policy.check_grants import check_grants, check_who
 from appliance.policy.document import Document, HostGroup, Operator, Policy, PolicyError, Problem
 from appliance.policy.roles import ORDER_ROLES, may_order
 from appliance.ssh.keys import PublicKey
@@ -99,6 +99,7 @@ def _check_operators(policy: Policy, document: Document) -> _Found:
         where = f'operator "{operator.name}"'
         if not (operator.keys or operator.identities):
             yield where, "has neither keys nor identities: it could do nothing"
+        yield from ((f"{where}: {key}", message) for key, message in _check_customers_of(policy, operator))
         for position, key in enumerate(operator.keys):
             owner = _other_owner(policy, operator, key)
             if owner is not None:
@@ -106,9 +107,21 @@ def _check_operators(policy: Policy, document: Document) -> _Found:
                 yield f"{where}: keys[{position}]", f"is a key of operator {owner} already"
 
 
+def _check_customers_of(policy: Policy, operator: Operator) -> _Found:
+    """Check that whoever is an operator of some customers only sees, and only theirs."""
+    for position, name in enumerate(operator.customers):
+        if name not in policy.customers:
+            yield f"customers[{position}]", f"there is no customer {name!r}"
+    if operator.customers and operator.roles != ("auditor",):
+        yield "customers", 'goes with roles = ["auditor"] alone: other roles are for all customers'
+
+
 def _check_appliance(policy: Policy, document: Document) -> _Found:
     if document.appliance is None:
         return
+    for limit in document.appliance.limits:
+        where = f'appliance: limit "{limit.name}"'
+        yield from ((f"{where}: {key}", message) for key, message in check_who(policy, limit.who))
     for position, verb in enumerate(document.appliance.two_operators):
         where = f"appliance: two_operators[{position}]"
         if verb not in ORDER_ROLES:
@@ -140,6 +153,7 @@ def _twice(policy: Policy) -> Iterator[tuple[str, str, str]]:
             ("person", [entry.name for entry in document.persons]),
             ("schedule", [entry.name for entry in document.schedules]),
             ("operator", [entry.name for entry in document.operators]),
+            ("limit", [entry.name for entry in document.appliance.limits] if document.appliance else []),
             (f"grant in {file}", [entry.name for entry in document.grants]),
         ):
             for name in names:

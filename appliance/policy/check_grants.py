@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from appliance.policy.document import Document, Grant, Policy
+from appliance.policy.document import Document, Grant, Policy, Who
 from appliance.policy.requirements import able_to_approve
 from appliance.ssh.keys import SK_TYPES
 
@@ -16,7 +16,7 @@ def check_grants(policy: Policy, document: Document) -> _Found:
     """Yield what is wrong with the grants of a file: where, and what."""
     for grant in document.grants:
         where = f'grant "{grant.name}"'
-        for check in (_check_who, _check_days, _check_keys, _check_approvals):
+        for check in (_check_holders, _check_days, _check_keys, _check_approvals):
             yield from ((f"{where}: {key}", message) for key, message in check(policy, grant))
         for position, name in enumerate(grant.on):
             group = policy.host_groups.get(name)
@@ -26,8 +26,12 @@ def check_grants(policy: Policy, document: Document) -> _Found:
                 yield f"{where}: on[{position}]", f"{name!r} is not a host group of {document.customer}"
 
 
-def _check_who(policy: Policy, grant: Grant) -> _Found:
-    who = grant.who
+def _check_holders(policy: Policy, grant: Grant) -> _Found:
+    return check_who(policy, grant.who)
+
+
+def check_who(policy: Policy, who: Who) -> _Found:
+    """Yield what is wrong with a ``who``: the key in it, and what."""
     if not (who.groups or who.users or who.services):
         yield "who", "names nobody; expected groups, users or services"
     for position, name in enumerate(who.groups):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from appliance.policy.opening import ALWAYS, Hours
 from appliance.policy.requirements import NOTHING_REQUIRED, Requirements
 from appliance.policy.schedules import Calendar, Schedule, Timetable
 from appliance.policy.values import (
+    DEFAULT_TRUST_WAIT_S,
     DEFAULT_USER_TTL_S,
     MANY,
     TABLE,
@@ -36,6 +37,7 @@ from appliance.policy.values import (
     Permit,
     Reference,
     Source,
+    TrustWait,
     Ttl,
     no_duplicates,
 )
@@ -144,26 +146,49 @@ class Grant:
     last: Annotated[Day | None, Field(alias="until")] = None
     delegates: Annotated[tuple[Reference, ...], MANY, AfterValidator(no_duplicates)] = ()
     require: Requirements = NOTHING_REQUIRED
+    break_glass: bool = False
 
 
 @table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Operator:
     """``[[operator]]``: who may order what of the appliance itself.
 
-    ``keys`` sign orders; ``identities`` are whose reading, enrolling and cutting off the roles allow.
+    ``keys`` sign orders; ``identities`` are whose reading, enrolling and cutting off the roles allow;
+    ``customers`` are those whose auditor this is, and no other's.
     """
 
     name: Name
     keys: tuple[Key, ...] = ()
     identities: Annotated[tuple[Reference, ...], AfterValidator(no_duplicates)] = ()
     roles: Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(no_duplicates)]
+    customers: Annotated[tuple[CustomerName, ...], AfterValidator(no_duplicates)] = ()
+    break_glass: bool = False
+
+
+@table(frozen=True, slots=True, kw_only=True, config=TABLE)
+class Limit:
+    """``[[appliance.limit]]``: how many certificates each of those that it covers may ask for.
+
+    ``burst`` is how many at once, after asking for less; None is as many as in a minute.
+    """
+
+    name: Name
+    who: Who
+    per_minute: Annotated[int, Field(alias="certificates_per_minute", ge=1, le=1_000_000)]
+    burst: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
 
 
 @table(frozen=True, slots=True, kw_only=True, config=TABLE)
 class Appliance:
-    """``[appliance]``: rules for the appliance itself. ``two_operators``: verbs that no one orders alone."""
+    """``[appliance]``: rules for the appliance itself.
+
+    ``two_operators``: verbs that no one orders alone; ``trust_wait_s``: how long hosts are told to trust a
+    CA's key before it may sign.
+    """
 
     two_operators: Annotated[tuple[str, ...], AfterValidator(no_duplicates)] = ()
+    trust_wait_s: Annotated[TrustWait, Field(alias="trust_wait")] = DEFAULT_TRUST_WAIT_S
+    limits: Annotated[tuple[Limit, ...], Field(alias="limit"), MANY] = ()
 
 
 @table(frozen=True, slots=True, kw_only=True, config=TABLE)
@@ -228,6 +253,21 @@ class Policy:
         object.__setattr__(self, "person_names", persons)
         timetables = {name: self._timetable(schedule) for name, schedule in self.schedules.items()}
         object.__setattr__(self, "timetables", timetables)
+
+    @property
+    def appliance(self) -> Iterator[Appliance]:
+        """The rules for the appliance itself, of each file that has any."""
+        return (each.appliance for _, each in self.documents if each.appliance is not None)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """How many certificates may be asked for, of all files in their order."""
+        return tuple(limit for each in self.appliance for limit in each.limits)
+
+    @property
+    def trust_wait_s(self) -> int:
+        """For how long hosts are told to trust a CA's key before it may sign: the longest of the files'."""
+        return max((each.trust_wait_s for each in self.appliance), default=DEFAULT_TRUST_WAIT_S)
 
     def who_is(self, identity: str) -> str:
         """Return the person who has this account (``provider:subject``), or the account if nobody has it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from appliance.identity.identity import Identity
 
 if TYPE_CHECKING:
-    from appliance.policy.document import Grant, Group
+    from appliance.policy.document import Grant, Group, Limit
 
 # Places in the policy's list of grants, by a name.
 _Places = Mapping[str, Sequence[int]]
@@ -34,8 +34,8 @@ class Holders:
         return sorted(found)
 
 
-def index_holders(grants: Iterable[Grant], groups: Mapping[str, Group]) -> Holders:
-    """Index the grants of a policy; a group that the document does not have holds nothing."""
+def index_holders(grants: Iterable[Grant | Limit], groups: Mapping[str, Group]) -> Holders:
+    """Index what a policy grants or limits; a group that the document does not have holds nothing."""
     users: dict[str, list[int]] = {}
     services: dict[str, list[int]] = {}
     members: dict[str, list[int]] = {}

@@ -6,15 +6,23 @@ audited; an *act* rests on the requester's identity alone, and only reads, enrol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
 
 from appliance.identity.identity import Identity
-from appliance.policy.document import Operator, Policy, Role
+from appliance.policy.document import Operator, Policy, PolicyFile, Role
+
+# Whose records somebody sees: those of these customers, or of all, and what belongs to none of them.
+Customers: TypeAlias = frozenset[str] | None
+ALL: Final[Customers] = None
 
 ORDER_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "policy.apply": frozenset({"admin"}),
     "ca.create": frozenset({"admin"}),
+    "ca.rotate": frozenset({"admin"}),
+    "ca.trust": frozenset({"admin"}),
+    "ca.promote": frozenset({"admin"}),
+    "ca.retire": frozenset({"admin"}),
     "credential.create": frozenset({"admin"}),
     "host.add": frozenset({"admin", "enroller"}),
     "host.remove": frozenset({"admin", "enroller"}),
@@ -37,21 +45,58 @@ ACT_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "policy.read": frozenset({"admin"}),
 }
 
+# What belongs to one customer or another. All else, the ledger first of all, is everyone's.
+BY_CUSTOMER: Final = frozenset({"certificate.read", "host.read", "policy.read"})
+
 
 def roles_of(policy: Policy, identity: Identity) -> frozenset[Role]:
-    """Return the roles that the policy gives this identity."""
-    name = str(identity)
-    return frozenset(
-        role
-        for operator in policy.operators.values()
-        if name in operator.identities
-        for role in operator.roles
-    )
+    """Return the roles that the policy gives this identity, be it for all customers or for some."""
+    return frozenset(role for operator in _operators(policy, identity) for role in operator.roles)
 
 
 def may_act(policy: Policy, identity: Identity, act: str) -> bool:
-    """Say whether the identity may do ``act``, one of :data:`ACT_ROLES`."""
-    return not ACT_ROLES[act].isdisjoint(roles_of(policy, identity))
+    """Say whether the identity may do ``act``, one of :data:`ACT_ROLES`, whoever's it is.
+
+    An auditor of some customers may not: what he sees is for :func:`seen_customers` to say.
+    """
+    return any(
+        not ACT_ROLES[act].isdisjoint(operator.roles)
+        for operator in _operators(policy, identity)
+        if not operator.customers
+    )
+
+
+def seen_customers(policy: Policy, identity: Identity, act: str) -> Customers:
+    """Return the customers whose records ``act`` shows to this identity.
+
+    An auditor of some customers reads all that is theirs alone: also the files of the policy that they have.
+    """
+    if may_act(policy, identity, act):
+        return ALL
+    if act not in BY_CUSTOMER:
+        return frozenset()
+    return frozenset(name for operator in _operators(policy, identity) for name in operator.customers)
+
+
+def is_seen(customer: str | None, customers: Customers) -> bool:
+    """Say whether what belongs to a customer, or to none, is among what these customers have."""
+    return customers is None or customer in customers
+
+
+def list_files(policy: Policy, customers: Customers) -> list[PolicyFile]:
+    """Return the files of a policy that may be read: all, or these customers' own."""
+    owners = {name: document.customer for name, document in policy.documents}
+    return [file for file in policy.files if is_seen(owners[file.name], customers)]
+
+
+def narrow(customer: str | None, customers: frozenset[str]) -> list[str]:
+    """Return those of ``customers`` that a question about one of them, or about any, is about; sorted."""
+    return sorted(customers if customer is None else customers & {customer})
+
+
+def _operators(policy: Policy, identity: Identity) -> Iterator[Operator]:
+    name = str(identity)
+    return (operator for operator in policy.operators.values() if name in operator.identities)
 
 
 def may_order(operator: Operator, verb: str) -> bool:

@@ -16,6 +16,9 @@ from appliance.ssh.keys import PublicKey, check_key_type, parse_public_key_line
 from appliance.ssh.options import FORCE_COMMAND, check_critical_options
 
 MAX_TTL_S: Final = 366 * 86_400
+# Twice as long as a host bundle is fresh: by then every host that is well has had one that names the key.
+DEFAULT_TRUST_WAIT_S: Final = 12 * 3_600
+MAX_TRUST_WAIT_S: Final = 90 * 86_400
 DEFAULT_USER_TTL_S: Final = 8 * 3_600
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -39,6 +42,12 @@ def _check_permit(name: str) -> str:
 def _check_ttl(seconds: int) -> int:
     if not 60 <= seconds <= MAX_TTL_S:
         raise ValueError(f"got {seconds} s, expected 1m to {MAX_TTL_S // 86_400}d")
+    return seconds
+
+
+def _check_trust_wait(seconds: int) -> int:
+    if seconds > MAX_TRUST_WAIT_S:
+        raise ValueError(f"got {seconds} s, expected 1s to {MAX_TRUST_WAIT_S // 86_400}d")
     return seconds
 
 
@@ -97,6 +106,7 @@ Permit = Annotated[str, AfterValidator(_check_permit)]
 Key = Annotated[PublicKey, BeforeValidator(_parse_key)]
 Source = Annotated[tuple[str, ...], BeforeValidator(_parse_source)]
 Ttl = Annotated[int, BeforeValidator(_seconds), AfterValidator(_check_ttl)]
+TrustWait = Annotated[int, BeforeValidator(_seconds), AfterValidator(_check_trust_wait)]
 Command = Annotated[str, AfterValidator(_check_command)]
 Day = Annotated[date, BeforeValidator(_parse_date)]
 KeyType = Annotated[str, AfterValidator(_check_key_type)]

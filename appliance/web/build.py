@@ -6,6 +6,7 @@ import time
 
 from flask import Flask
 
+from appliance.alarms.positions import FILE_NAME
 from appliance.authority.client import AuthorityClient
 from appliance.clock import now_ms
 from appliance.config import Config
@@ -39,4 +40,5 @@ def build_app(config: Config, session_key: bytes) -> Flask:
 
 def build_health(config: Config) -> HealthApp:
     """Build what answers on the health socket."""
-    return HealthApp(AuthorityClient(config.authority_socket), Index(config.index))
+    positions = config.index_directory / FILE_NAME
+    return HealthApp(AuthorityClient(config.authority_socket), Index(config.index), positions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,16 +11,26 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmCounts:
+    """How many alarms are on record, by event and severity, and how many each way has still to bring."""
+
+    on_record: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
+
+
 class StatusCollector(Collector):
     """The metrics of one status; ``index_lag`` is how many entries the index is behind. None: it is down."""
 
-    def __init__(self, status: Mapping[str, Any] | None, index_lag: int) -> None:
+    def __init__(self, status: Mapping[str, Any] | None, index_lag: int, alarms: AlarmCounts) -> None:
         self._status = status
         self._index_lag = index_lag
+        self._alarms = alarms
 
     def collect(self) -> Iterator[Metric]:
         """Yield them."""
         status = self._status
+        yield from _alarm_metrics(self._alarms)
         yield _gauge("authority_up", "Whether the authority answers.", int(status is not None))
         if status is None:
             return
@@ -33,6 +44,19 @@ class StatusCollector(Collector):
         yield _gauge("open_intents", "Intents without an outcome yet.", status["open_intents"])
         yield _gauge("live_certificates", "Certificates that are valid.", status["live_certificates"])
         yield from _token_metrics(status["token"])
+
+
+def _alarm_metrics(alarms: AlarmCounts) -> Iterator[Metric]:
+    counted = CounterMetricFamily(
+        "chancery_alarms", "Alarms on record since the log began.", labels=["event", "severity"]
+    )
+    for labels, count in alarms.on_record.items():
+        counted.add_metric(labels, count)
+    yield counted
+    waiting = GaugeMetricFamily("chancery_alarms_waiting", "Alarms not delivered yet.", labels=["way"])
+    for way, count in alarms.waiting.items():
+        waiting.add_metric([way], count)
+    yield waiting
 
 
 def _token_metrics(token: Mapping[str, Any]) -> Iterator[Metric]:
@@ -58,10 +82,10 @@ def _token_metrics(token: Mapping[str, Any]) -> Iterator[Metric]:
     yield tried
 
 
-def render_gauges(status: Mapping[str, Any] | None, index_lag: int) -> bytes:
+def render_gauges(status: Mapping[str, Any] | None, index_lag: int, alarms: AlarmCounts) -> bytes:
     """Return them in the text format."""
     registry = CollectorRegistry()
-    registry.register(StatusCollector(status, index_lag))
+    registry.register(StatusCollector(status, index_lag, alarms))
     return generate_latest(registry)
 
 

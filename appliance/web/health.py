@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 
+from appliance.alarms.positions import read_positions
+from appliance.alarms.records import count_alarms, count_from
 from appliance.authority.client import AuthorityClient
 from appliance.errors import ChanceryError, Refusal
-from appliance.index.queries import Index
-from appliance.web.gauges import render_gauges
+from appliance.index.queries import Index, Snapshot
+from appliance.web.gauges import AlarmCounts, render_gauges
 from appliance.web.headers import PLAIN_HEADERS
 from appliance.web.metrics import render_metrics
 
@@ -25,9 +28,11 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 class HealthApp:
     """A WSGI application of three paths; each answers without asking who is asking."""
 
-    def __init__(self, authority: AuthorityClient, index: Index) -> None:
+    def __init__(self, authority: AuthorityClient, index: Index, positions: Path) -> None:
+        """Prepare; ``positions`` is where couriers remember how far they are."""
         self._authority = authority
         self._index = index
+        self._positions = positions
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -66,12 +71,19 @@ class HealthApp:
     def _gauges(self) -> bytes:
         """Return what is asked at the moment of asking, rather than counted as it happens."""
         try:
+            with self._index.snapshot() as snapshot:
+                covered, alarms = snapshot.size, self._count_alarms(snapshot)
+        except ChanceryError:
+            covered, alarms = 0, AlarmCounts()
+        try:
             status = self._authority.call("status", timeout_s=_PROBE_TIMEOUT_S)
         except Refusal:
-            return render_gauges(None, 0)
-        try:
-            with self._index.snapshot() as snapshot:
-                behind = max(0, status["size"] - snapshot.size)
-        except ChanceryError:
-            behind = status["size"]
-        return render_gauges(status, behind)
+            return render_gauges(None, 0, alarms)
+        return render_gauges(status, max(0, status["size"] - covered), alarms)
+
+    def _count_alarms(self, snapshot: Snapshot) -> AlarmCounts:
+        waiting = {
+            way: count_from(snapshot, position.next_seq)
+            for way, position in read_positions(self._positions).items()
+        }
+        return AlarmCounts(on_record=count_alarms(snapshot), waiting=waiting)

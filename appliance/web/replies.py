@@ -244,6 +244,7 @@ class CaKeyShown(_Reply):
     phase: Literal["created", "trusted", "signing", "retired"]
     halted: Annotated[bool, Field(description="the token gave a bad signature for it: it signs nothing")]
     created: Moment
+    since: Annotated[Moment, Field(description="when it entered this phase")]
 
 
 class CaKeys(_Reply):
@@ -385,6 +386,7 @@ class WhoYouAre(_Reply):
     identity: Annotated[str, Field(description="provider:subject")]
     kind: Literal["user", "service", "host"]
     roles: list[Literal["admin", "operator", "auditor", "enroller"]]
+    customers: Maybe[Annotated[list[str], Field(description="whose auditor he is, if not everyone's")]]
     ledger_size: Size
 
 

@@ -13,7 +13,7 @@ from appliance.authority.orders import OrderBody
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
-from appliance.policy.roles import ACT_ROLES, may_act
+from appliance.policy.roles import ACT_ROLES, Customers, may_act, seen_customers
 from appliance.web.logins import Logins
 from appliance.web.request import current_request
 from audit.tiles import TileReader
@@ -97,9 +97,27 @@ def requester() -> Identity:
 
 
 def may(snapshot: Snapshot, act: str) -> bool:
-    """Say whether the policy in force lets the requester do ``act``."""
+    """Say whether the policy in force lets the requester do ``act``, whoever's it is."""
     policy = snapshot.policy()
     return policy is not None and may_act(policy, requester(), act)
+
+
+def seen(snapshot: Snapshot, act: str) -> Customers:
+    """Return the customers whose records ``act`` shows to the requester."""
+    policy = snapshot.policy()
+    return frozenset() if policy is None else seen_customers(policy, requester(), act)
+
+
+def require_sight(snapshot: Snapshot, act: str) -> Customers:
+    """Return the customers whose records ``act`` shows to the requester, who must see some.
+
+    Raises:
+        Refusal: ``policy-denied``.
+    """
+    customers = seen(snapshot, act)
+    if customers == frozenset():
+        require(snapshot, act)
+    return customers
 
 
 def require(snapshot: Snapshot, act: str) -> None:
@@ -110,4 +128,5 @@ def require(snapshot: Snapshot, act: str) -> None:
     """
     if not may(snapshot, act):
         roles = " or ".join(sorted(ACT_ROLES[act]))
-        raise Refusal("policy-denied", f"{requester()} has not the role {roles}", rule=act)
+        of_all = " for all customers" if seen(snapshot, act) else ""
+        raise Refusal("policy-denied", f"{requester()} has not the role {roles}{of_all}", rule=act)

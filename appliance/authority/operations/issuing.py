@@ -57,7 +57,7 @@ class Issuing:
 
     def _issue_one(self, kind: str, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         identity = find_caller(self._parts, peer, args)
-        self._parts.rates.charge(str(identity))
+        self._parts.rates.charge(identity)
         item = {"type": kind, "body": args.get("body"), "idempotency": args.get("idempotency")}
         self._issue(identity, item, reply)
 
@@ -66,7 +66,7 @@ class Issuing:
         identity, items = find_caller(self._parts, peer, args), args.get("items")
         if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS:
             raise malformed("requests", f"expected 1 to {MAX_ITEMS} requests")
-        self._parts.rates.charge(str(identity), len(items))
+        self._parts.rates.charge(identity, len(items))
         # In turns of its own: what the same caller asks for one by one does not wait for all of these.
         turn = f"{identity} in batches"
         starts = [partial(self._issue, identity, item, turn=turn) for item in items]

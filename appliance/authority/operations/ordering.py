@@ -16,11 +16,16 @@ from appliance.authority.commands import (
     AddHost,
     ApplyPolicy,
     CancelLeave,
+    CaStep,
     CommandBody,
     CreateCa,
     CreateCredential,
     LiftLock,
+    PromoteCa,
     RemoveHost,
+    RetireCa,
+    RotateCa,
+    TrustCa,
 )
 from appliance.authority.leaving import cancel_leave
 from appliance.authority.locking import lift_lock
@@ -36,6 +41,10 @@ from audit.entry import Entry
 _MODELS: Final[Mapping[str, type[CommandBody]]] = {
     "policy.apply": ApplyPolicy,
     "ca.create": CreateCa,
+    "ca.rotate": RotateCa,
+    "ca.trust": TrustCa,
+    "ca.promote": PromoteCa,
+    "ca.retire": RetireCa,
     "host.add": AddHost,
     "host.remove": RemoveHost,
     "credential.create": CreateCredential,
@@ -68,10 +77,13 @@ class Ordering:
                 else {"entries": [{"seq": entry.seq, "kind": entry.kind} for entry in outcome]}
             )
 
-        if isinstance(command, CreateCa):
-            self._parts.ceremony.create_ca(command, orders, answer)
-        else:
-            self._parts.writer.submit(self._build(command, args.get("files"), orders, answer))
+        match command:
+            case CreateCa() | RotateCa():
+                self._parts.ceremony.make_key(command, orders, answer)
+            case CaStep():
+                self._parts.ceremony.take_step(command, orders, answer)
+            case _:
+                self._parts.writer.submit(self._build(command, args.get("files"), orders, answer))
 
     def _build(
         self, command: CommandBody, files: object, orders: Sequence[OrderBody], answer: Answer

@@ -10,6 +10,7 @@ from appliance.authority.bundle import FRESH_S, HostView, view_host
 from appliance.authority.krl import KrlView, MadeKrl, view_krl
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
+from appliance.authority.overview import describe_cas
 from appliance.authority.server import Peer, Reply
 from appliance.authority.state import State
 from appliance.authority.writer import At, ReadState
@@ -38,6 +39,7 @@ class Reading:
             "context": self._context,
             "entries": self._entries,
             "status": self._status,
+            "cas": self._cas,
             "probe": self._probe,
         }
 
@@ -114,6 +116,12 @@ class Reading:
 
     def _status(self, _peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
         self._parts.writer.submit(ReadState(self._parts.status, reply))
+
+    def _cas(self, peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
+        """Tell all of the CAs' keys. For who stands at the machine: it counts every certificate there is."""
+        if not peer.local:
+            raise Refusal("not-found", "the authority tells this on its admin socket only")
+        self._parts.writer.submit(ReadState(describe_cas, reply))
 
     def _probe(self, _peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
         self._parts.probe(reply)

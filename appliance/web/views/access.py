@@ -11,7 +11,7 @@ from appliance.moments import parse_moment_ms
 from appliance.web.description import problems
 from appliance.web.models import AccessParameters
 from appliance.web.replies import AccessList
-from appliance.web.services import Services, require
+from appliance.web.services import Services, require_sight
 
 _TAG = Tag(name="access", description="Who has access to what.")
 
@@ -29,17 +29,17 @@ def build(services: Services) -> APIBlueprint:
     def access(query: AccessParameters) -> Response:
         """By live certificates, or by policy, at a moment. Sessions that are open outlive certificates."""
         services.await_size(query.min_size)
-        asked = AccessQuery(
-            at_ms=services.now_ms() if query.at is None else parse_moment_ms(query.at),
-            basis=query.basis,
-            subject=query.subject,
-            host=query.host,
-            host_group=query.host_group,
-            login=query.login,
-            customer=query.customer,
-        )
         with services.index.snapshot() as snapshot:
-            require(snapshot, "certificate.read")
+            asked = AccessQuery(
+                at_ms=services.now_ms() if query.at is None else parse_moment_ms(query.at),
+                basis=query.basis,
+                subject=query.subject,
+                host=query.host,
+                host_group=query.host_group,
+                login=query.login,
+                customer=query.customer,
+                customers=require_sight(snapshot, "certificate.read"),
+            )
             page = find_access(snapshot, asked, cursor=query.cursor, limit=query.limit)
         return jsonify(render_access(page, query.basis))
 

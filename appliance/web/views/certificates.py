@@ -16,6 +16,7 @@ from appliance.index.records import CertificateRecord
 from appliance.index.render import render_certificate
 from appliance.index.search import CertificateFilter, find_certificates
 from appliance.moments import parse_moment_ms
+from appliance.policy.roles import ALL, Customers, is_seen
 from appliance.requests import HostCertificateBody, UserCertificateBody
 from appliance.web.description import problems
 from appliance.web.issuing import issue, issue_batch
@@ -33,7 +34,7 @@ from appliance.web.replies import (
     Inspected,
     IssuedCertificates,
 )
-from appliance.web.services import Services, may, requester, require
+from appliance.web.services import Services, requester, require_sight, seen
 
 _TAG = Tag(name="certificates", description="Ask for certificates, search them, look one over.")
 _ISSUING = ("policy-denied", "conflict", "unacceptable-key", "hsm-unavailable", "issuance-halted")
@@ -80,7 +81,7 @@ def build(services: Services) -> APIBlueprint:
         openapi_extensions=problems("policy-denied"),
     )
     def search(query: CertificateQuery) -> Response:
-        """Auditors see all, everyone else the certificates of his own. Newest first."""
+        """Auditors see all, or their customers'; everyone sees the certificates of his own. Newest first."""
         services.await_size(query.min_size)
         now_s = services.now_ms() // 1000
         with services.index.snapshot() as snapshot:
@@ -113,32 +114,41 @@ def build(services: Services) -> APIBlueprint:
         """Decode it, check its CA's signature, and say whether it is on record. For auditors and services."""
         certificate = parse_any_certificate(body.certificate)
         with services.index.snapshot() as snapshot:
-            if requester().kind != "service":
-                require(snapshot, "certificate.read")
-            return jsonify(inspect_certificate(snapshot, certificate, services.now_ms() // 1000))
+            customers = _inspected_customers(snapshot)
+            return jsonify(inspect_certificate(snapshot, certificate, services.now_ms() // 1000, customers))
 
     return api
 
 
+def _inspected_customers(snapshot: Snapshot) -> Customers:
+    """Return whose certificates the requester may look over; a service all, if it is no auditor of some."""
+    if requester().kind == "service" and not seen(snapshot, "certificate.read"):
+        return ALL
+    return require_sight(snapshot, "certificate.read")
+
+
 def visible_certificate(snapshot: Snapshot, serial: str) -> CertificateRecord:
-    """Return a certificate that the requester may see: his own, or any for an auditor.
+    """Return a certificate that the requester may see: his own, or an auditor one of his customers'.
 
     Raises:
         Refusal: ``not-found``, also for one that he may not see.
     """
     record = snapshot.certificate(serial)
-    if record is not None and (record.subject == str(requester()) or may(snapshot, "certificate.read")):
+    if record is not None and (
+        record.subject == str(requester()) or is_seen(record.customer, seen(snapshot, "certificate.read"))
+    ):
         return record
     raise Refusal("not-found", f"no certificate of yours with the serial {serial} is on record")
 
 
 def _filter(snapshot: Snapshot, query: CertificateQuery) -> CertificateFilter:
-    subject = query.subject
-    if not may(snapshot, "certificate.read"):
-        own = str(requester())
-        if subject not in {None, own}:
-            raise Refusal("policy-denied", "you see certificates of your own only", rule="certificate.read")
-        subject = own
+    subject, own, customers = query.subject, str(requester()), seen(snapshot, "certificate.read")
+    if customers == frozenset() and subject not in {None, own}:
+        raise Refusal("policy-denied", "you see certificates of your own only", rule="certificate.read")
+    if (
+        customers == frozenset() or subject == own
+    ):  # those of his own everybody sees, whoever's CA signed them
+        subject, customers = own, ALL
     return CertificateFilter(
         subject=subject,
         key_id=query.key_id,
@@ -150,4 +160,5 @@ def _filter(snapshot: Snapshot, query: CertificateQuery) -> CertificateFilter:
         state=query.state,
         since_ms=None if query.since is None else parse_moment_ms(query.since),
         until_ms=None if query.until is None else parse_moment_ms(query.until),
+        customers=customers,
     )

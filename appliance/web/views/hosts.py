@@ -8,11 +8,12 @@ from flask_openapi3 import APIBlueprint, Tag
 from appliance.errors import Refusal, malformed
 from appliance.index.paging import list_hosts
 from appliance.index.render import render_bundle, render_host
+from appliance.policy.roles import is_seen
 from appliance.web.caching import keepable_facts
 from appliance.web.description import KEPT, problems
 from appliance.web.models import AddHostOrder, HostPath, HostsQuery, RemoveHostOrder, Sized
 from appliance.web.replies import CarriedOut, HostBundle, HostOnRecord, HostPage
-from appliance.web.services import Services, require
+from appliance.web.services import Services, require_sight
 
 _TAG = Tag(name="hosts", description="Hosts, their names and labels.")
 
@@ -31,8 +32,8 @@ def build(services: Services) -> APIBlueprint:
         """That are registered now; for operators of any role."""
         services.await_size(query.min_size)
         with services.index.snapshot() as snapshot:
-            require(snapshot, "host.read")
-            page = list_hosts(snapshot, cursor=query.cursor, limit=query.limit)
+            customers = require_sight(snapshot, "host.read")
+            page = list_hosts(snapshot, cursor=query.cursor, limit=query.limit, customers=customers)
         hosts = [render_host(host) for host in page.records]
         return jsonify(hosts=hosts, cursor=page.cursor, ledger_size=page.size)
 
@@ -46,9 +47,9 @@ def build(services: Services) -> APIBlueprint:
         """By name."""
         services.await_size(query.min_size)
         with services.index.snapshot() as snapshot:
-            require(snapshot, "host.read")
+            customers = require_sight(snapshot, "host.read")
             host = snapshot.host(path.name)
-            if host is None:
+            if host is None or not is_seen(host.customer, customers):
                 raise Refusal("not-found", f"{path.name} is not registered")
             return jsonify(render_host(host) | {"ledger_size": snapshot.size})
 

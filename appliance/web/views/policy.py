@@ -8,12 +8,12 @@ from flask_openapi3 import APIBlueprint, Tag
 from appliance.authority.commands import ApplyPolicy
 from appliance.errors import Refusal
 from appliance.policy.document import PolicyFile
-from appliance.policy.roles import roles_of
+from appliance.policy.roles import list_files, roles_of
 from appliance.web.caching import keepable_facts
 from appliance.web.description import KEPT, problems
 from appliance.web.models import PolicyRequest, Sized
 from appliance.web.replies import CarriedOut, PolicyShown, WhoYouAre
-from appliance.web.services import Services, requester, require
+from appliance.web.services import Services, requester, require_sight, seen
 
 _TAG = Tag(name="policy", description="The policy in force.")
 
@@ -29,14 +29,14 @@ def build(services: Services) -> APIBlueprint:
         openapi_extensions=problems("policy-denied", "not-found"),
     )
     def show(query: Sized) -> Response:
-        """Its files, and the entry that applied them; for admins."""
+        """Its files, and the entry that applied them; for admins. Customers' auditors see customers' own."""
         services.await_size(query.min_size)
         with services.index.snapshot() as snapshot:
-            require(snapshot, "policy.read")
-            seq = snapshot.policy_seq()
-            if seq is None:
+            customers = require_sight(snapshot, "policy.read")
+            seq, policy = snapshot.policy_seq(), snapshot.policy()
+            if seq is None or policy is None:
                 raise Refusal("not-found", "no policy has been applied")
-            files = [{"name": file.name, "text": file.text} for file in snapshot.policy_files(seq)]
+            files = [{"name": file.name, "text": file.text} for file in list_files(policy, customers)]
             facts = {"policy": seq, "files": files, "ledger_size": snapshot.size}
         return keepable_facts(facts, scope="private")
 
@@ -60,6 +60,9 @@ def build(services: Services) -> APIBlueprint:
         with services.index.snapshot() as snapshot:
             policy = snapshot.policy()
             roles = [] if policy is None else sorted(roles_of(policy, identity))
-            return jsonify(identity=str(identity), kind=identity.kind, roles=roles, ledger_size=snapshot.size)
+            customers = seen(snapshot, "certificate.read")
+            of = {"customers": sorted(customers)} if customers else {}
+            who = {"identity": str(identity), "kind": identity.kind, "roles": roles}
+            return jsonify(who | of | {"ledger_size": snapshot.size})
 
     return api

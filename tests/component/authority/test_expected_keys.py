@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.authority.records import Ca, CaKey, Phase
 from appliance.authority.startup import find_keys
 from appliance.authority.state import State
 from appliance.ssh.keys import fingerprint, format_public_key_line
@@ -58,6 +59,29 @@ def test_every_key_on_record_is_expected() -> None:
 def test_two_purposes_with_one_key_are_refused(keys: dict[str, int], named: str) -> None:
     with pytest.raises(KeyRefused, match=f"{named} are one key.*key purposes never mix"):
         find_keys(state_with(**keys), closed_pool())
+
+
+def ca_of(name: str, seed: int, phase: Phase) -> Ca:
+    key = public_key("ed25519", seed)
+    keys = (CaKey(public_key=key, fingerprint=fingerprint(key), phase=phase),)
+    return Ca(name=name, type="user", customer="acme", keys=keys)
+
+
+@pytest.mark.parametrize("phase", ["created", "trusted", "signing"])
+def test_key_of_a_ca_is_expected_in_every_phase_and_for_one_ca(phase: Phase) -> None:
+    state = state_with()
+    state.cas = {"users": ca_of("users", 11, phase)}
+    assert set(find_keys(state, closed_pool()).cas) == {fingerprint(public_key("ed25519", 11))}
+    for shared in (ca_of("other", 11, phase), ca_of("other", 21, phase)):
+        state.cas["other"] = shared
+        with pytest.raises(KeyRefused, match="key purposes never mix"):
+            find_keys(state, closed_pool())
+
+
+def test_retired_key_is_not_expected_and_need_not_be_there() -> None:
+    state = state_with()
+    state.cas = {"users": ca_of("users", 11, "retired")}
+    assert find_keys(state, closed_pool()).cas == {}
 
 
 def test_pool_without_a_module_says_so_and_keeps_trying(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""Every verb can be one that nobody orders alone, and verbs are the same wherever they have to be known."""
+
+from __future__ import annotations
+
+import base64
+from typing import get_args
+
+import pytest
+
+from appliance.authority.operations.ordering import _MODELS
+from appliance.authority.orders import NAMESPACE, OrderBody, OrderContext, order_message, verify_orders
+from appliance.errors import Refusal
+from appliance.policy.check import check_policy
+from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
+from appliance.policy.roles import ORDER_ROLES
+from appliance.ssh.keys import format_public_key_line
+from appliance.ssh.sshsig import build_sshsig
+from support.ssh_examples import private_key, public_key
+
+ORIGIN, NOW_S = "ca.example.org/log/1", 1_764_000_000
+OPERATORS = {"carol": 7, "dave": 8}
+
+
+def policy(two_operators: str) -> Policy:
+    tables = "".join(
+        f'[[operator]]\nname = "{name}"\nroles = ["admin"]\n'
+        f'keys = ["{format_public_key_line(public_key("ed25519", seed))}"]\n'
+        for name, seed in OPERATORS.items()
+    )
+    text = f"version = 1\n{tables}[appliance]\ntwo_operators = [{two_operators}]\n"
+    parsed = parse_policy([PolicyFile(name="policy.toml", text=text)])
+    check_policy(parsed)
+    return parsed
+
+
+def order(verb: str, operator: str) -> OrderBody:
+    message = order_message(ORIGIN, {"verb": verb}, 2, NOW_S + 60)
+    blob = build_sshsig(private_key("ed25519", OPERATORS[operator]), NAMESPACE, message)
+    signature = base64.b64encode(blob).decode()
+    return OrderBody(operator=operator, policy=2, expires_s=NOW_S + 60, signature=signature)
+
+
+@pytest.mark.parametrize("verb", sorted(ORDER_ROLES))
+def test_verb_of_two_operators_is_carried_out_by_two_and_by_no_one_alone(verb: str) -> None:
+    context = OrderContext(
+        origin=ORIGIN, policy=policy(f'"{verb}"'), policy_seq=2, spent=frozenset(), now_s=NOW_S
+    )
+    carol, dave = order(verb, "carol"), order(verb, "dave")
+    recorded = verify_orders({"verb": verb}, [dave, carol], context)
+    assert [each["operator"] for each in recorded] == ["carol", "dave"]
+    for alone in ([carol], [dave]):
+        with pytest.raises(Refusal, match="two different operators"):
+            verify_orders({"verb": verb}, alone, context)
+    with pytest.raises(Refusal, match="two orders by one operator"):
+        verify_orders({"verb": verb}, [carol, carol], context)
+
+
+def test_verbs_that_can_be_ordered_are_those_that_somebody_may_order() -> None:
+    assert set(_MODELS) == set(ORDER_ROLES)
+    for verb, model in _MODELS.items():
+        assert get_args(model.model_fields["verb"].annotation) == (verb,)
+
+
+@pytest.mark.parametrize("verb", ["ca.destroy", "CA.ROTATE", "", "ca.rotate "])
+def test_verb_that_this_version_does_not_know_is_refused_in_the_document(verb: str) -> None:
+    with pytest.raises(PolicyError, match=r"two_operators\[0\]: got .*expected one of policy\.apply"):
+        policy(f'"{verb}"')
