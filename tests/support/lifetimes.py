@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from appliance.authority.answers import Decision
 from appliance.identity.identity import Identity
 from appliance.policy.values import PERMITS
 from appliance.requests import HostRequest, UserRequest
-from appliance.ssh.keys import format_public_key_line
+from appliance.ssh.keys import fingerprint, format_public_key_line
 from support.authority import identity
 from support.rehearsal import Rehearsal
 from support.ssh_examples import public_key
@@ -24,6 +25,8 @@ REQUIREMENTS: Final = (
     "{ mfa = true }",
     '{ max_auth_age = "12h" }',
     '{ key_types = ["ssh-ed25519"] }',
+    '{ approvals = 1, approvers = ["crew"] }',
+    '{ approvals = 1, approvers = ["crew"] }',
     '{ key_types = ["sk-ssh-ed25519@openssh.com"], verify = true }',
 )
 # From a minute to a week: hours open and shut, days pass, certificates expire.
@@ -36,15 +39,23 @@ class Lifetime:
     def __init__(self, authority: Rehearsal, seed: int) -> None:
         self.authority = authority
         self._draw = random.Random(seed)
+        self._asked: list[int] = []
 
     def live(self, steps: int) -> None:
         """Let so many things happen, with time between them."""
         happenings: list[tuple[Callable[[], object], int]] = [
-            (self.ask, 60),
+            (self.ask, 100),
             (self.certify_host, 5),
             (self.apply, 5),
             (self.register, 3),
             (self.remove, 1),
+            (self.revoke, 3),
+            (self.lock, 2),
+            (self.lift, 25),
+            (self.book, 8),
+            (self.cancel, 1),
+            (self.seek_approval, 6),
+            (self.answer, 8),
         ]
         acts, weights = zip(*happenings, strict=True)
         for act in self._draw.choices(acts, weights, k=steps):
@@ -67,6 +78,66 @@ class Lifetime:
     def remove(self) -> object:
         """Remove a host, registered or not."""
         return self.authority.remove_host(self._host())
+
+    def revoke(self) -> object:
+        """Revoke what may be there or not."""
+        key = fingerprint(public_key("ed25519", self._draw.randint(1, 3)))
+        serials = [str(self.authority.state.serial(seq)) for seq in self.authority.state.certificates]
+        named = [{"subject": f"mtls:{self._draw.choice(PEOPLE)}"}, {"key": key}]
+        named += [{"serial": serial} for serial in serials[-3:]]
+        return self.authority.revoke(**self._draw.choice(named))
+
+    def lock(self) -> object:
+        """Lock something."""
+        key = fingerprint(public_key("ed25519", self._draw.randint(1, 3)))
+        named: list[dict[str, str]] = [
+            {"person": "alice"},
+            {"identity": "mtls:bob"},
+            {"group": "crew"},
+            {"group": "mtls:staff"},
+            {"host": self._host()},
+            {"key": key},
+        ]
+        if self._draw.random() < 0.05:  # seldom: nobody gets anything then
+            named = [{"ca": "users"}]
+        return self.authority.lock(**self._draw.choice(named))
+
+    def lift(self) -> object:
+        """Lift a lock, if one is in force."""
+        seqs = sorted(self.authority.state.locks.in_force)
+        return self.authority.lift(self._draw.choice(seqs)) if seqs else None
+
+    def book(self) -> object:
+        """Book leave that begins now or later."""
+        starts_s = self.authority.now_s + self._draw.choice((0, 3_600, 86_400))
+        ends_s = starts_s + self._draw.choice((600, 86_400, 5 * 86_400))
+        return self.authority.book(self._draw.choice(("alice", "bob", "mtls:dora")), starts_s, ends_s)
+
+    def cancel(self) -> object:
+        """Cancel a leave or shorten it, if there is one."""
+        known = sorted(self.authority.state.leaves, key=lambda leave: leave.seq)
+        if not known:
+            return None
+        leave = self._draw.choice(known)
+        ends_s = self._draw.choice((None, leave.ends_s - 60))
+        return self.authority.cancel(leave.seq, ends_s)
+
+    def seek_approval(self) -> object:
+        """Ask for approval, often of a grant that requires some."""
+        answer = self.authority.ask_approval(self._who(), self._draw.choice(("g0", "g1", "g2", "g3")))
+        if isinstance(answer, tuple):
+            self._asked.append(answer[0])
+        return answer
+
+    def answer(self) -> object:
+        """Answer what somebody has asked, be it one's own or long over."""
+        known = [seq for seq in self._asked if self.authority.state.approvals.get(seq) is not None]
+        if not known:
+            return None
+        person, key = self._draw.choice((("alice", 8), ("bob", 9)))
+        decision: Decision = self._draw.choice(("given", "given", "given", "refused"))
+        lasts_s = self._draw.choice((60, 1_200, 40_000))
+        return self.authority.answer_approval(self._draw.choice(known), person, key, decision, lasts_s)
 
     def apply(self) -> object:
         """Put another policy in force."""
@@ -162,6 +233,11 @@ members = ["mtls:alice", "mtls:bob"]
 [[person]]
 name = "alice"
 identities = ["mtls:alice", "oidc:alice"]
+keys = ["{format_public_key_line(public_key("ed25519", 8))}"]
+[[person]]
+name = "bob"
+identities = ["mtls:bob"]
+keys = ["{format_public_key_line(public_key("ed25519", 9))}"]
 [[operator]]
 name = "carol"
 keys = ["{format_public_key_line(public_key("ed25519", 7))}"]

@@ -6,18 +6,34 @@ import base64
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from appliance.authority.administration import CarryOut, add_host, apply_policy, remove_host
-from appliance.authority.commands import AddHost, ApplyPolicy, LabelBody, RemoveHost
+from appliance.authority.answers import NAMESPACE as ANSWERS
+from appliance.authority.answers import AnswerBody, Decision, answer_message
+from appliance.authority.approving import AnswerApproval, ApprovalBody, RequestApproval
+from appliance.authority.commands import (
+    AddHost,
+    ApplyPolicy,
+    CancelLeave,
+    LabelBody,
+    LiftLock,
+    RemoveHost,
+)
+from appliance.authority.cutting import Cause, CutOff
 from appliance.authority.denials import Denials, RecordDenials
 from appliance.authority.issuance import Cycle, IssueCertificates
+from appliance.authority.leaving import BookLeave, LeaveBody, cancel_leave
+from appliance.authority.locking import find_lock, lift_lock
 from appliance.authority.orders import NAMESPACE, OrderBody, order_message
 from appliance.authority.releases import Release
+from appliance.authority.revocation import find_revocation
 from appliance.authority.signing import Signed, SigningJob
 from appliance.authority.state import State
 from appliance.authority.writer import Command, Writer
+from appliance.cutting import LockBody, RevocationBody
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.policy.document import PolicyFile
@@ -28,7 +44,7 @@ from appliance.ssh.sshsig import build_sshsig
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.ledger import Ledger
 from audit.stores.sqlite import SqliteStore
-from support.authority import CA_NAMES, LEDGER_KEY, NOW_MS, ORIGIN, seed_entries
+from support.authority import CA_NAMES, LEDGER_KEY, NOW_MS, ORIGIN, identity, seed_entries
 from support.ssh_examples import private_key, public_key
 
 
@@ -95,6 +111,49 @@ class Rehearsal:
         command = RemoveHost(name=name)
         return self._answered(lambda reply: remove_host(command, self.order(command), reply))
 
+    def revoke(self, **named: str) -> Any:
+        """Have carol revoke what one member of the body names."""
+        return self._cut(find_revocation, RevocationBody.model_validate({"reason": "lost", **named}))
+
+    def lock(self, **named: str) -> Any:
+        """Have carol lock what one member of the body names."""
+        return self._cut(find_lock, LockBody.model_validate({"reason": "suspicious", **named}))
+
+    def lift(self, seq: int) -> Any:
+        """Have a lock lifted."""
+        command = LiftLock(lock=seq)
+        return self._answered(lambda reply: lift_lock(command, self.order(command), reply))
+
+    def book(self, person: str, starts_s: int, ends_s: int) -> Any:
+        """Have carol book leave."""
+        body = LeaveBody(person=person, starts_s=starts_s, ends_s=ends_s)
+        return self._answered(lambda reply: BookLeave(identity("carol"), body, reply))
+
+    def cancel(self, seq: int, ends_s: int | None = None) -> Any:
+        """Have a leave cancelled, or shortened."""
+        command = CancelLeave(leave=seq, ends_s=ends_s)
+        return self._answered(lambda reply: cancel_leave(command, self.order(command), reply))
+
+    def ask_approval(self, who: Identity, grant: str) -> Any:
+        """Ask others to let ``who`` rest on a grant; the answer holds the entry that asks."""
+        body = ApprovalBody(grant=grant, reason="a ticket")
+        return self._answered(lambda reply: RequestApproval(who, body, reply))
+
+    def answer_approval(self, seq: int, person: str, key: int, decision: Decision, lasts_s: int) -> Any:
+        """Have a person answer with the ed25519 key of this number."""
+        requested = self.state.approvals.get(seq)
+        assert requested is not None
+        expires_s = self.now_s + lasts_s
+        message = answer_message(ORIGIN, requested, decision, expires_s)
+        blob = build_sshsig(private_key("ed25519", key), ANSWERS, message)
+        body = AnswerBody(
+            decision=decision,
+            person=person,
+            expires_s=expires_s,
+            signature=base64.b64encode(blob).decode(),
+        )
+        return self._answered(lambda reply: AnswerApproval(seq, body, reply))
+
     def order(self, command: Any) -> list[OrderBody]:
         """Return carol's order for a command, good for a minute."""
         assert self.state.applied is not None
@@ -110,6 +169,10 @@ class Rehearsal:
             note = sign_checkpoint(Checkpoint(ORIGIN, self.ledger.size, self.ledger.root), LEDGER_KEY)
             batch.add_checkpoint(note, self.ledger.size)
         self.ledger.close()
+
+    def _cut(self, find: Callable[..., Cause], body: RevocationBody | LockBody) -> Any:
+        cause = partial(find, identity("carol"), body)
+        return self._answered(lambda reply: CutOff(cause, self._owed.append, reply, most=2))
 
     def _answered(self, build: Callable[[Callable[[Any], None]], Command | CarryOut]) -> Any:
         answers: list[Any] = []
