@@ -5,7 +5,7 @@ Whoever replays the ledger calls the same functions and must arrive at the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
@@ -43,15 +43,19 @@ def evaluate(
     request: UserRequest | HostRequest,
     *,
     now_s: int,
+    delegate: Identity | None = None,
 ) -> tuple[Profile, ...] | Denial:
-    """Decide a request on a state; pure, so that a replay of the ledger decides the same."""
+    """Decide a request on a state; pure, so that a replay of the ledger decides the same.
+
+    ``identity`` is whom certificates are for, ``delegate`` who asks on his behalf.
+    """
     if isinstance(request, UserRequest):
         return evaluate_user(
             applied.policy,
             state.hosts,
             identity,
             request,
-            find_circumstances(state, applied, identity),
+            replace(find_circumstances(state, applied, identity), delegate=delegate),
             now_s=now_s,
             max_ttl_s=state.max_ttl_s,
         )
