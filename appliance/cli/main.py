@@ -16,6 +16,7 @@ from appliance.cli.doctor import doctor
 from appliance.cli.host import host
 from appliance.cli.init import init
 from appliance.cli.ledger import ledger
+from appliance.cli.login import login, logout
 from appliance.cli.operator import operator
 from appliance.cli.order import order
 from appliance.cli.policy import policy
@@ -64,6 +65,8 @@ for command in (
     serve,
     status,
     doctor,
+    login,
+    logout,
     ca,
     cert,
     policy,
