@@ -31,7 +31,7 @@ def certify(directory: Path, key: Ed25519PrivateKey) -> bytes:
     """Have ssh-keygen certify a key."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "ca"], check=True)
     (directory / "id.pub").write_text(format_public_key_line(from_cryptography(key.public_key())) + "\n")
-    command = ["ssh-keygen", "-q", "-s", directory / "ca", "-I", "test", "-n", "root"]
+    command: list[str | Path] = ["ssh-keygen", "-q", "-s", directory / "ca", "-I", "test", "-n", "root"]
     subprocess.run([*command, directory / "id.pub"], check=True)
     line = (directory / "id-cert.pub").read_text()
     return parse_line(line.strip(), what="certificate", limit=65_536)[1]
