@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from appliance.durations import parse_duration
 from appliance.errors import malformed
-from appliance.identity.identity import check_reference
 from appliance.moments import parse_moment_ms
 from appliance.networks import MAX_NETWORKS, parse_networks
 from appliance.policy.fields import (
@@ -49,9 +48,6 @@ _Key = Annotated[
         json_schema_extra={"format": KEY_FORMAT},
     ),
 ]
-
-
-_Person = Annotated[str, AfterValidator(check_reference)]
 
 
 class _Body(BaseModel):
@@ -114,10 +110,11 @@ class UserCertificateBody(_Body):
         str | None, Field(default=None, min_length=1, max_length=500, description="why, for the record")
     ]
     on_behalf_of: Annotated[
-        _Person | None,
+        str | None,
         Field(
             default=None,
-            max_length=288,
+            # What can be a name at all is for the directory to say.
+            pattern=r"^[a-z][a-z0-9-]{0,31}:.{1,255}$",
             description="for this person, whom a directory knows; for delegates that a grant names",
             examples=["ldap:ada"],
         ),

@@ -36,6 +36,13 @@ _LEFT_S = 60
 @click.option("--provider", help="The identity provider, if the service has several.")
 @click.option("--device", is_flag=True, help="Log in with a browser on another device.")
 @click.option("--no-browser", is_flag=True, help="Print the URL only, and open no browser.")
+@click.option(
+    "--redirect-port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    show_default="a free one",
+    help="The port of http://127.0.0.1:PORT/callback, for providers that must be told of it.",
+)
 @click.option("--user", help="Log in at a directory, as this user; the password is asked for.")
 @click.option(
     "--client-secret-file",
@@ -61,6 +68,7 @@ def login(
     provider: str | None,
     device: bool,
     no_browser: bool,
+    redirect_port: int,
     user: str | None,
     client_secret_file: Path | None,
     again: bool,
@@ -84,7 +92,13 @@ def login(
     if again or not good or known is None or (known.url, known.ca) != where or provider or user:
         found = _choose_provider(client.get("/v1/providers")["providers"], provider, user)
         credential, expires_s = _sign_in(
-            client, found, user, device=device, browser=not no_browser, secret_file=client_secret_file
+            client,
+            found,
+            user,
+            device=device,
+            browser=not no_browser,
+            port=redirect_port,
+            secret_file=client_secret_file,
         )
         known = Login(
             url=where[0],
@@ -149,6 +163,7 @@ def _sign_in(
     *,
     device: bool,
     browser: bool,
+    port: int,
     secret_file: Path | None,
 ) -> tuple[str, int]:
     """Sign in; return the credential and when it ends."""
@@ -168,7 +183,7 @@ def _sign_in(
     if device:
         token = log_in_with_device(who, lambda url, code: note(f"Open {url} and check the code {code}."))
     else:
-        token = log_in_with_browser(who, lambda url: _open(url, browser=browser))
+        token = log_in_with_browser(who, lambda url: _open(url, browser=browser), port=port)
     return token.text, token.ends_s
 
 

@@ -19,10 +19,13 @@ _FAILED: Final = b"The login failed; the command line says why."
 
 
 class Callback(HTTPServer):
-    """Waits for the answer to the request that was made with ``state``; whatever else comes is ignored."""
+    """Waits for the answer to the request that was made with ``state``; whatever else comes is ignored.
 
-    def __init__(self, state: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    Port 0 is one that is free, as RFC 8252 has it; some providers want to be told of one.
+    """
+
+    def __init__(self, state: str, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.state = state
         self.answer: dict[str, str] | None = None
 

@@ -48,8 +48,8 @@ class Token:
     ends_s: int
 
 
-def log_in_with_browser(client: Client, show: Callable[[str], None]) -> Token:
-    """Log in with a browser on this machine; ``show`` gets the URL to open.
+def log_in_with_browser(client: Client, show: Callable[[str], None], *, port: int = 0) -> Token:
+    """Log in with a browser on this machine; ``show`` gets the URL to open, ``port`` is the redirect's.
 
     Raises:
         ConfigError: nobody logged in, or the provider refused.
@@ -58,7 +58,7 @@ def log_in_with_browser(client: Client, show: Callable[[str], None]) -> Token:
     document = _discover(client)
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    with Callback(state) as callback:
+    with Callback(state, port) as callback:
         asked = {
             "response_type": "code",
             "client_id": client.client_id,

@@ -21,7 +21,7 @@ import pytest
 from support.agent import running_agent
 from support.directory import PASSWORD, running_directory
 from support.openid import Browser, OpenIdProvider, running_provider
-from support.service import CHANCERY, HOST, POLICY, Service, make_service
+from support.service import CHANCERY, HOST, POLICY, Service, free_port, make_service
 from support.sshd import Sshd, running_sshd
 
 GRANTS = """
@@ -147,7 +147,8 @@ def test_login_with_a_browser_brings_a_certificate_that_logs_in_and_logout_takes
     laptop: Laptop,
 ) -> None:
     assert laptop.ssh().returncode != 0
-    found, page = laptop.log_in(*laptop.first)
+    port = free_port()
+    found, page = laptop.log_in(*laptop.first, "--redirect-port", str(port))
     assert page == "You are logged in, and can close this window."
     assert found["identity"] == "oidc:ada"
     assert sorted(each["principals"] for each in found["certificates"]) == [["postgres@db"], ["root@web"]]
