@@ -306,6 +306,17 @@ def credentials_directory() -> Path | None:
     return None if directory is None else Path(directory)
 
 
+def user_directory() -> Path:
+    """Return where the one who runs the command keeps what is his alone (XDG Base Directory)."""
+    configured = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(configured) if configured else Path.home() / ".config") / "chancery"
+
+
+def agent_socket() -> str | None:
+    """Return where the ssh-agent listens, if one runs."""
+    return os.environ.get("SSH_AUTH_SOCK")
+
+
 def calling_environment() -> dict[str, str]:
     """Return what a child process needs of the environment, and no more: no secret is handed on by chance."""
     wanted = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TERM", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")

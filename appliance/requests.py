@@ -109,6 +109,16 @@ class UserCertificateBody(_Body):
     reason: Annotated[
         str | None, Field(default=None, min_length=1, max_length=500, description="why, for the record")
     ]
+    on_behalf_of: Annotated[
+        str | None,
+        Field(
+            default=None,
+            # What can be a name at all is for the directory to say.
+            pattern=r"^[a-z][a-z0-9-]{0,31}:.{1,255}$",
+            description="for this person, whom a directory knows; for delegates that a grant names",
+            examples=["ldap:ada"],
+        ),
+    ]
 
 
 class HostCertificateBody(_Body):

@@ -36,6 +36,7 @@ class _Run:
 
     identity: Identity
     request: Mapping[str, object]
+    on_behalf_of: Identity | None
     written_ms: int
     first_ms: int = 0
     last_ms: int = 0
@@ -49,7 +50,13 @@ class Denials:
         self._runs: dict[tuple[str, str], _Run] = {}
 
     def count(
-        self, identity: Identity, request: Mapping[str, object], rule: str, *, now_ms: int
+        self,
+        identity: Identity,
+        request: Mapping[str, object],
+        rule: str,
+        *,
+        now_ms: int,
+        on_behalf_of: Identity | None = None,
     ) -> Event | None:
         """Count a refusal; return the entry to write, if this one is written at once."""
         key = (str(identity), rule)
@@ -57,10 +64,13 @@ class Denials:
             key = (_ANYONE, rule)
         run = self._runs.get(key)
         if run is None:
-            self._runs[key] = _Run(identity=identity, request=request, written_ms=now_ms)
-            return _event(identity, request, rule, now_ms, now_ms, 1)
+            run = _Run(identity, request, on_behalf_of, now_ms, first_ms=now_ms, last_ms=now_ms, count=1)
+            self._runs[key] = run
+            event = _event(run, rule)
+            run.count = 0
+            return event
         run.first_ms = run.first_ms if run.count else now_ms
-        run.last_ms, run.identity, run.request = now_ms, identity, request
+        run.last_ms, run.identity, run.request, run.on_behalf_of = now_ms, identity, request, on_behalf_of
         run.count += 1
         return None
 
@@ -73,7 +83,7 @@ class Denials:
             if run.count == 0:
                 del self._runs[key]
                 continue
-            events.append(_event(run.identity, run.request, key[1], run.first_ms, run.last_ms, run.count))
+            events.append(_event(run, key[1]))
             run.written_ms, run.count = now_ms, 0
         return events
 
@@ -95,15 +105,15 @@ class RecordDenials:
         log.error("counts of refusals could not be recorded: %s", refusal)
 
 
-def _event(
-    identity: Identity, request: Mapping[str, object], rule: str, first_ms: int, last_ms: int, count: int
-) -> Event:
+def _event(run: _Run, rule: str) -> Event:
     data = CertificateDenied(
-        identity=identity.to_data(),
-        request=request,
+        identity=run.identity.to_data(),
+        request=run.request,
         rule=rule,
-        first_ms=first_ms,
-        last_ms=last_ms,
-        count=count,
+        first_ms=run.first_ms,
+        last_ms=run.last_ms,
+        count=run.count,
     )
+    if run.on_behalf_of is not None:
+        data["on_behalf_of"] = run.on_behalf_of.to_data()
     return Event(kind="certificate.denied", data=data)

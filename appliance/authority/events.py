@@ -88,6 +88,7 @@ class CertificateIntent(TypedDict):
     tbs: str
     grants: NotRequired[list[GrantReference]]
     host: NotRequired[int]
+    on_behalf_of: NotRequired[IdentityData]
     window: NotRequired[BoundsData]
     tzdata: NotRequired[str]
     idempotency: NotRequired[IdempotencyData]
@@ -118,6 +119,7 @@ class CertificateDenied(TypedDict):
     first_ms: int
     last_ms: int
     count: int
+    on_behalf_of: NotRequired[IdentityData]
 
 
 class CertificateRevoked(TypedDict):

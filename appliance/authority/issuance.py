@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -88,10 +88,16 @@ class IssueCertificates:
         *,
         idempotency: IdempotencyData | None = None,
         turn: str | None = None,
+        on_behalf_of: Identity | None = None,
     ) -> None:
-        """Prepare; ``turn`` is in whose name the token is asked, if not in the caller's."""
+        """Prepare; ``turn`` is in whose name the token is asked, if not in the caller's.
+
+        ``on_behalf_of`` is whom the certificates are for, if the caller asks as somebody's delegate.
+        """
         self._cycle = cycle
         self._identity = identity
+        self._person = on_behalf_of or identity
+        self._delegate = None if on_behalf_of is None else identity
         self._request = request
         self._reply = reply
         self._idempotency = idempotency
@@ -109,16 +115,18 @@ class IssueCertificates:
         if (repeated := self._repeat(state, at)) is not None:
             return repeated
         used = _use_credential(state, self._identity, at)
-        outcome = evaluate(state, applied, self._identity, self._request, now_s=at.time_s)
+        outcome = evaluate(
+            state, applied, self._person, self._request, now_s=at.time_s, delegate=self._delegate
+        )
         if isinstance(outcome, Denial):
             return self._deny(outcome, at)
         # Each intent names all groups that the request rests on, so that a replay decides on the same.
         grants = [filed for profile in outcome for filed in profile.grants]
-        groups = relied_groups(grants, self._identity)
+        groups = relied_groups(grants, self._person)
         planned = [
             plan_certificate(
                 state,
-                self._identity,
+                self._person,
                 self._request,
                 profile,
                 seq=seq,
@@ -155,7 +163,11 @@ class IssueCertificates:
 
     def _deny(self, denial: Denial, at: At) -> Decided:
         event = self._cycle.denials.count(
-            self._identity, self._request.to_data(), denial.rule, now_ms=at.time_ms
+            self._identity,
+            self._request.to_data(),
+            denial.rule,
+            now_ms=at.time_ms,
+            on_behalf_of=None if self._delegate is None else self._person,
         )
         members: dict[str, object] = {"rule": denial.rule, "allowed": list(denial.allowed)}
         if denial.next_s is not None:
@@ -166,12 +178,14 @@ class IssueCertificates:
     def _intend(
         self, state: State, applied: AppliedPolicy, plan: Planned, groups: Sequence[str], now_s: int
     ) -> CertificateIntent:
-        identity = self._identity.to_data()
-        identity["groups"] = list(groups)
+        person = self._person.to_data()
+        person["groups"] = list(groups)
         intent = CertificateIntent(
             ca=plan.profile.ca,
             ca_key=plan.ca_key.fingerprint,
-            identity=identity,
+            identity=person
+            if self._delegate is None
+            else replace(self._delegate, groups=frozenset()).to_data(),
             request=self._request.to_data(),
             policy=applied.seq,
             evaluator=EVALUATOR,
@@ -181,8 +195,10 @@ class IssueCertificates:
             intent["window"] = bounds.to_data()
             if bounds.scheduled:
                 intent["tzdata"] = TZDATA
-        if cited := cite_approvals(state, applied, self._identity, self._request, plan.profile, now_s=now_s):
+        if cited := cite_approvals(state, applied, self._person, self._request, plan.profile, now_s=now_s):
             intent["approvals"] = cited
+        if self._delegate is not None:
+            intent["on_behalf_of"] = person
         if self._idempotency is not None:
             intent["idempotency"] = self._idempotency
         if isinstance(self._request, HostRequest):

@@ -5,7 +5,7 @@ Whoever replays the ledger calls the same functions and must arrive at the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
@@ -46,11 +46,16 @@ def evaluate(
     request: UserRequest | HostRequest,
     *,
     now_s: int,
+    delegate: Identity | None = None,
 ) -> tuple[Profile, ...] | Denial:
-    """Decide a request on a state; pure, so that a replay of the ledger decides the same."""
-    if (locked := deny_locked(state, applied, identity, request)) is not None:
-        return locked
-    outcome = _evaluate(state, applied, identity, request, now_s=now_s)
+    """Decide a request on a state; pure, so that a replay of the ledger decides the same.
+
+    ``identity`` is whom certificates are for, ``delegate`` who asks on his behalf.
+    """
+    for requester in (identity, delegate):
+        if requester is not None and (locked := deny_locked(state, applied, requester, request)) is not None:
+            return locked
+    outcome = _evaluate(state, applied, identity, request, now_s=now_s, delegate=delegate)
     return outcome if isinstance(outcome, Denial) else deny_locked_ca(state, outcome) or outcome
 
 
@@ -61,6 +66,7 @@ def _evaluate(
     request: UserRequest | HostRequest,
     *,
     now_s: int,
+    delegate: Identity | None,
 ) -> tuple[Profile, ...] | Denial:
     if isinstance(request, UserRequest):
         return evaluate_user(
@@ -68,7 +74,7 @@ def _evaluate(
             state.hosts,
             identity,
             request,
-            find_circumstances(state, applied, identity),
+            replace(find_circumstances(state, applied, identity), delegate=delegate),
             now_s=now_s,
             max_ttl_s=state.max_ttl_s,
         )

@@ -32,6 +32,7 @@ from appliance.authority.records import (
 )
 from appliance.authority.revoked import Revoked
 from appliance.errors import ChanceryError
+from appliance.identity.identity import grantee_of
 from appliance.policy.check import check_policy
 from appliance.policy.document import PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
@@ -170,20 +171,21 @@ def _remember_retry(state: State, seq: int, name: RetryName, request: str) -> No
 
 def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
     _, valid_before = read_validity(base64.b64decode(data["tbs"]))
-    identity, request = data["identity"], data["request"]
+    identity, grantee, request = data["identity"], grantee_of(data), data["request"]
     requester = sys.intern(f"{identity['provider']}:{identity['subject']}")
     retry: RetryName | None = None
     if (idempotency := data.get("idempotency")) is not None:
         retry = (requester, idempotency["key"])
         _remember_retry(state, entry.seq, retry, idempotency["request"])
-    subject = sys.intern(f"host:{request['host']}") if "host" in data else requester
+    granted = f"host:{request['host']}" if "host" in data else f"{grantee['provider']}:{grantee['subject']}"
+    subject = sys.intern(granted)
     state.certificates[entry.seq] = IssuedCertificate(
         seq=entry.seq,
         subject=subject,
         subject_key=hashlib.sha256(base64.b64decode(request["public_key"].split(" ")[1])).digest(),
         ca_key=sys.intern(data["ca_key"]),
         valid_before=valid_before,
-        groups=tuple(map(sys.intern, identity["groups"])),
+        groups=tuple(map(sys.intern, grantee["groups"])),
         retry=retry,
     )
     state.by_subject.setdefault(subject, {})[entry.seq] = None

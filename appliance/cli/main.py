@@ -19,6 +19,7 @@ from appliance.cli.init import init
 from appliance.cli.leave import leave
 from appliance.cli.ledger import ledger
 from appliance.cli.lock import lock
+from appliance.cli.login import login, logout
 from appliance.cli.operator import operator
 from appliance.cli.order import order
 from appliance.cli.policy import policy
@@ -67,6 +68,8 @@ for command in (
     serve,
     status,
     doctor,
+    login,
+    logout,
     ca,
     cert,
     policy,

@@ -51,14 +51,14 @@ def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
     applied = state.applied
     if applied is None or data["policy"] != applied.seq or data["evaluator"] not in REPLAYABLE:
         raise WrongIntent("does not cite the policy in force, or cites another evaluator")
-    request, identity = request_from_data(data["request"]), Identity.from_data(data["identity"])
-    _check_credential(state, identity, entry.time_ms // 1000)
+    request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
+    _check_credential(state, delegate or identity, entry.time_ms // 1000)
     tbs = base64.b64decode(data["tbs"], validate=True)
     content = decode_tbs(tbs)
     if not lies_in_window(data, content.valid_after, content.valid_before):
         raise NotAllowed("the certificate is valid outside the window that its intent records")
     try:
-        planned = _replay(state, applied, entry, identity, request, content)
+        planned = _replay(state, applied, entry, (identity, delegate), request, content)
     except NotAllowed as error:
         if by_other_rules(data):
             raise OtherTimeZones(
@@ -77,13 +77,14 @@ def _replay(
     state: State,
     applied: AppliedPolicy,
     entry: Entry,
-    identity: Identity,
+    requester: tuple[Identity, Identity | None],
     request: UserRequest | HostRequest,
     content: CertificateContent,
 ) -> Planned:
     """Decide again, and return what the decision leads to: the intent's very bytes."""
     data: Mapping[str, Any] = entry.data
-    outcome = evaluate(state, applied, identity, request, now_s=entry.time_ms // 1000)
+    identity, delegate = requester
+    outcome = evaluate(state, applied, identity, request, now_s=entry.time_ms // 1000, delegate=delegate)
     if isinstance(outcome, Denial):
         raise NotAllowed(f"the policy in force refuses it: {outcome.detail}")
     profile = _find_profile(state, outcome, data, request, content.principals)
@@ -120,13 +121,25 @@ def check_denial(state: State, entry: Entry) -> bool:
     data: Mapping[str, Any] = entry.data
     if state.applied is None or not data["first_ms"] == data["last_ms"] == entry.time_ms:
         return False
-    request, identity = request_from_data(data["request"]), Identity.from_data(data["identity"])
-    outcome = evaluate(state, state.applied, identity, request, now_s=entry.time_ms // 1000)
+    request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
+    outcome = evaluate(
+        state, state.applied, identity, request, now_s=entry.time_ms // 1000, delegate=delegate
+    )
     if not isinstance(outcome, Denial) or outcome.rule != data["rule"]:
         if state.applied.policy.schedules:
             return False
         raise WrongDenial(f"the rule {data['rule']!r} did not refuse this request")
     return True
+
+
+def _read_requester(data: Mapping[str, Any]) -> tuple[Identity, Identity | None]:
+    """Return whom the decision was about, and his delegate if one asked."""
+    identity = Identity.from_data(data["identity"])
+    if "on_behalf_of" not in data:
+        return identity, None
+    if "host" in data:
+        raise WrongIntent("nobody asks on behalf of others for a host's certificate")
+    return Identity.from_data(data["on_behalf_of"]), identity
 
 
 def _check_credential(state: State, identity: Identity, now_s: int) -> None:

@@ -8,8 +8,9 @@ says that they are one human being.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NotRequired
+from typing import Any, Final, Literal, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
@@ -102,6 +103,12 @@ class Identity:
             authenticated_ms=checked["authenticated_ms"],
             source_address=checked.get("source_address"),
         )
+
+
+def grantee_of(data: Mapping[str, Any]) -> IdentityData:
+    """Return, from an intent's data, whom its certificate is for: who asked, or on whose behalf he did."""
+    grantee: IdentityData = data.get("on_behalf_of", data["identity"])
+    return grantee
 
 
 def check_reference(text: str) -> str:

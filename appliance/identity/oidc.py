@@ -6,10 +6,7 @@ ends, or until its provider's keys change.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -22,6 +19,7 @@ from joserfc.jws import deserialize_compact
 from appliance.identity.claims import audiences_of, check_addressee, check_times, identify
 from appliance.identity.errors import InvalidCredential
 from appliance.identity.identity import Identity
+from appliance.identity.jwt import parse_object, parse_unverified
 from appliance.identity.oidc_keys import Key, KeyCache
 from appliance.identity.settings import OidcTable
 
@@ -64,7 +62,7 @@ class OidcProvider:
         if algorithm not in self.settings.algorithms or not isinstance(key_id, str):
             raise InvalidCredential(f"algorithm {str(algorithm)[:20]!r} with key {str(key_id)[:80]!r}")
         key, version = self.keys.find(key_id)
-        claims = _parse_object(_verify_signature(token, key, str(algorithm)))
+        claims = parse_object(_verify_signature(token, key, str(algorithm)))
         check_addressee(claims, self.settings)
         ends_s = check_times(claims, self.settings, now_s)
         return identify(claims, self.settings), ends_s, version
@@ -110,48 +108,8 @@ class Tokens:
         raise InvalidCredential(f"a token of {str(claims.get('iss'))[:200]!r} for nobody that is known")
 
 
-def is_token(text: str) -> bool:
-    """Say whether a bearer credential has the look of a JWT: a JSON object in base64url, and two dots."""
-    return text.startswith("eyJ") and text.count(".") == 2
-
-
-def parse_unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return a token's header and claims. NOT verified: for choosing who is to verify them.
-
-    Raises:
-        InvalidCredential: it is no token in form.
-    """
-    try:
-        header, claims, _ = (_decode(part) for part in token.split("."))
-    except (ValueError, binascii.Error) as error:
-        raise InvalidCredential("it is no JWT in form") from error
-    return _parse_object(header), _parse_object(claims)
-
-
 def _verify_signature(token: str, key: Key, algorithm: str) -> bytes:
     try:
         return deserialize_compact(token, key, algorithms=[algorithm]).payload
     except (JoseError, ValueError, TypeError) as error:
         raise InvalidCredential(f"its signature: {type(error).__name__}: {error}") from error
-
-
-def _decode(part: str) -> bytes:
-    return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-
-
-def _parse_object(text: bytes) -> Mapping[str, Any]:
-    try:
-        members = json.loads(text, object_pairs_hook=_refuse_twice)
-    except (ValueError, RecursionError) as error:
-        raise InvalidCredential("it is no JWT in form: expected JSON") from error
-    if not isinstance(members, dict):
-        raise InvalidCredential("it is no JWT in form: expected an object")
-    return members
-
-
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object with a member twice: of two readers each could believe another one (RFC 7519 §4)."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a member is there twice")
-    return found

@@ -17,9 +17,10 @@ from appliance.errors import ConfigError
 from appliance.identity.errors import InvalidCredential, ProviderUnavailable
 from appliance.identity.fetching import get_json, make_context
 from appliance.identity.identity import Identity
+from appliance.identity.jwt import is_token
 from appliance.identity.ldap_accounts import Account
 from appliance.identity.ldap_directory import LdapDirectory
-from appliance.identity.oidc import OidcProvider, Tokens, is_token
+from appliance.identity.oidc import OidcProvider, Tokens
 from appliance.identity.oidc_keys import KeyCache
 from appliance.identity.secret_files import read_secret
 from appliance.identity.sessions import PREFIX, Sealer, Session

@@ -35,6 +35,6 @@ def read_secret(source: str, data: Path, credentials: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     secret = text.removesuffix("\n")
-    if not secret or len(text) > MAX_BYTES:
+    if not secret or "\n" in secret or len(text) > MAX_BYTES:
         raise ConfigError(f"{path}: expected a secret on one line")
     return secret

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlite_utils import Database
 
 from appliance.errors import ChanceryError
+from appliance.identity.identity import grantee_of
 from appliance.index.folds import FOLDS
 from appliance.index.holdings import first_holding, holding_id
 from appliance.index.portion import Portion
@@ -124,7 +125,7 @@ class Projection:
 
     def _intend(self, entry: Recorded, data: Mapping[str, Any]) -> None:
         tbs = summarize_tbs(b64decode(data["tbs"]))
-        identity = data["identity"]
+        identity = grantee_of(data)
         valid_before = min(tbs.valid_before, _FOREVER_S)
         lifetime_s = valid_before - entry.time_ms // 1000
         shelf = shelf_number(tbs.type, lifetime_s)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+from appliance.identity.identity import grantee_of
 from appliance.index.recorded import ReadEntry, read_entry
 from appliance.policy.locks import Lock, Target
 from appliance.ssh.certificate import Certificate, attach_signature
@@ -112,8 +113,8 @@ class CertificateRecord:
 
     @property
     def subject(self) -> str:
-        """Who asked for it."""
-        identity = self.intent.data["identity"]
+        """Whom it is for."""
+        identity = grantee_of(self.intent.data)
         return f"{identity['provider']}:{identity['subject']}"
 
     @property

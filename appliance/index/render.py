@@ -48,6 +48,7 @@ def render_certificate(record: CertificateRecord, now_s: int) -> dict[str, Any]:
         "key_id": tbs.key_id,
         "subject": record.subject,
         "identity": record.intent.data["identity"],
+        "on_behalf_of": record.intent.data.get("on_behalf_of"),
         "host": record.host,
         "key_fingerprint": record.key_fingerprint,
         "principals": tbs.principals,

@@ -11,6 +11,7 @@ from typing import Any, Final
 from flask import Response, jsonify
 
 from appliance.errors import Refusal, malformed
+from appliance.identity.identity import Identity
 from appliance.index.prove import prove
 from appliance.index.render import render_release
 from appliance.requests import HostCertificateBody, UserCertificateBody
@@ -37,7 +38,10 @@ def issue(
     more: dict[str, Any] = {}
     if (key := _idempotency_key(request)) is not None:
         more["idempotency"] = _idempotency(request, key, request.raw_body)
-    release = services.ask(op, body=body.model_dump(exclude_none=True), **more)
+    wishes = body.model_dump(exclude_none=True)
+    if (person := wishes.pop("on_behalf_of", None)) is not None:
+        more["on_behalf_of"] = find_person(services, person).to_data()
+    release = services.ask(op, body=wishes, **more)
     rendered = render_release(release)
     response_headers = {}
     if (wait_s := _preferred_wait_s(request)) is not None:
@@ -46,6 +50,22 @@ def issue(
     response = jsonify(rendered)
     response.headers.update(response_headers)
     return response, 201
+
+
+def find_person(services: Services, reference: str) -> Identity:
+    """Return the person on whose behalf the requester asks, from a directory and not by his word.
+
+    Raises:
+        Refusal: ``policy-denied``; no grant names the requester as a delegate, so that he is told nothing of
+            who is in the directory. Those of :meth:`appliance.web.logins.Logins.look_up`.
+    """
+    delegate = str(requester())
+    with services.index.snapshot() as snapshot:
+        policy = snapshot.policy()
+    if policy is None or not any(delegate in filed.grant.delegates for filed in policy.grants):
+        detail = f"no grant lets {delegate} ask on behalf of others"
+        raise Refusal("policy-denied", detail, rule="delegates")
+    return services.logins.look_up(reference)
 
 
 def issue_batch(services: Services, body: BatchBody) -> Response:

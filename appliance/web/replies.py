@@ -109,8 +109,9 @@ class CertificateShown(_Reply):
     ca_key: Fingerprint
     customer: Maybe[str]
     key_id: str
-    subject: Annotated[str, Field(description="who asked: provider:subject")]
-    identity: Annotated[dict[str, Any], Field(description="as in docs/formats/entries.md")]
+    subject: Annotated[str, Field(description="whom it is for: provider:subject")]
+    identity: Annotated[dict[str, Any], Field(description="who asked, as in docs/formats/entries.md")]
+    on_behalf_of: Maybe[Annotated[dict[str, Any], Field(description="whom for, if a delegate asked")]]
     host: Maybe[str]
     key_fingerprint: Fingerprint
     principals: list[str]

@@ -153,7 +153,8 @@ SCHEMAS: Final[Mapping[tuple[str, int], Shape]] = {
             "first_ms": MILLISECONDS,
             "last_ms": MILLISECONDS,
             "count": COUNT,
-        }
+        },
+        {"on_behalf_of": IDENTITY},
     ),
     ("certificate.revoked", 1): with_one_of(
         record(

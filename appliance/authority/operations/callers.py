@@ -12,6 +12,7 @@ from appliance.authority.operations.parts import Parts
 from appliance.authority.server import Peer
 from appliance.errors import malformed
 from appliance.identity.identity import PROVIDER, Identity, is_subject
+from appliance.requests import HostRequest, UserRequest
 
 MAX_TEXTS: Final = 1_000
 MAX_TEXT: Final = 1_024
@@ -30,6 +31,22 @@ def find_caller(parts: Parts, peer: Peer, args: Mapping[str, Any]) -> Identity:
     except ValidationError as error:
         raise malformed("identity", "expected an identity as the web tier makes it") from error
     return check_identity(identity)
+
+
+def find_grantee(named: object, request: UserRequest | HostRequest, *, local: bool) -> Identity | None:
+    """Return on whose behalf somebody asks, whom the web tier has looked up in a directory; None is nobody.
+
+    Raises:
+        Refusal: ``malformed-request``.
+    """
+    if named is None:
+        return None
+    if local or isinstance(request, HostRequest):
+        raise malformed("on_behalf_of", "only the web tier asks on behalf of others, and not for hosts")
+    try:
+        return check_identity(Identity.from_data(named))
+    except ValidationError as error:
+        raise malformed("on_behalf_of", "expected an identity as the web tier makes it") from error
 
 
 def check_identity(identity: Identity) -> Identity:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from appliance.authority.batches import MAX_BATCHES, Batch
 from appliance.authority.events import IdempotencyData
 from appliance.authority.issuance import IssueCertificates
-from appliance.authority.operations.callers import find_caller
+from appliance.authority.operations.callers import find_caller, find_grantee
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.releases import IssuedReply, Release
 from appliance.authority.server import Peer, Reply
@@ -58,8 +58,8 @@ class Issuing:
     def _issue_one(self, kind: str, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         identity = find_caller(self._parts, peer, args)
         self._parts.rates.charge(identity)
-        item = {"type": kind, "body": args.get("body"), "idempotency": args.get("idempotency")}
-        self._issue(identity, item, reply)
+        item = {"type": kind, **{name: args.get(name) for name in ("body", "idempotency", "on_behalf_of")}}
+        self._issue(identity, item, reply, local=peer.local)
 
     def _issue_batch(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         """Issue for each item by itself; the reply has one outcome for each, in order."""
@@ -69,7 +69,7 @@ class Issuing:
         self._parts.rates.charge(identity, len(items))
         # In turns of its own: what the same caller asks for one by one does not wait for all of these.
         turn = f"{identity} in batches"
-        starts = [partial(self._issue, identity, item, turn=turn) for item in items]
+        starts = [partial(self._issue, identity, item, turn=turn, local=peer.local) for item in items]
         if not self._batches.acquire(blocking=False):
             raise Refusal("overloaded", f"{MAX_BATCHES} batches are under way; try again", retry_after_s=5)
 
@@ -79,10 +79,13 @@ class Issuing:
 
         Batch(starts, done).start()
 
-    def _issue(self, identity: Identity, item: object, reply: Reply, *, turn: str | None = None) -> None:
+    def _issue(
+        self, identity: Identity, item: object, reply: Reply, *, local: bool, turn: str | None = None
+    ) -> None:
         if not isinstance(item, dict):
             raise malformed("requests", "expected objects")
         request = _parse_request(item.get("type"), item.get("body"))
+        person = find_grantee(item.get("on_behalf_of"), request, local=local)
         idempotency: IdempotencyData | None = None
         if (sent := item.get("idempotency")) is not None:
             checked = check_body(IdempotencyBody, sent)
@@ -97,7 +100,13 @@ class Issuing:
         try:
             self._parts.writer.submit(
                 IssueCertificates(
-                    self._parts.cycle, identity, request, answer, idempotency=idempotency, turn=turn
+                    self._parts.cycle,
+                    identity,
+                    request,
+                    answer,
+                    idempotency=idempotency,
+                    turn=turn,
+                    on_behalf_of=person,
                 )
             )
         except Refusal:
@@ -110,6 +119,8 @@ def _parse_request(kind: object, body: object) -> UserRequest | HostRequest:
     match kind:
         case "user":
             user = check_body(UserCertificateBody, body)
+            if user.on_behalf_of is not None:
+                raise malformed("on_behalf_of", "people are looked up for single requests over HTTPS: ask so")
             return _parse_key(lambda: parse_user_request(user))
         case "host":
             host = check_body(HostCertificateBody, body)

@@ -32,6 +32,23 @@ on = ["web"]
 as = ["deploy"]
 ttl = "1h"
 """
+DELEGATED = """
+[[grant]]
+name = "through-the-portal"
+who = {{ groups = ["ldap:dba"] }}
+on = ["db"]
+as = ["postgres", "report"]
+ttl = "1h"
+delegates = ["api:portal"]
+[[grant]]
+name = "in-person"
+who = {{ groups = ["ldap:dba"] }}
+on = ["db"]
+as = ["root"]
+ttl = "1h"
+delegates = ["api:portal"]
+require = {{ mfa = true }}
+"""
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJacmuRzWoMr/iyiJkPXJamPrJgj0yYK1zXyHneiTbzR"
 
 
@@ -63,7 +80,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     slapd = scratch / "slapd"
     slapd.mkdir()
     with running_provider(scratch) as provider, running_directory(slapd) as directory:
-        service = make_service(scratch, POLICY + GRANTS)
+        service = make_service(scratch, POLICY + GRANTS + DELEGATED)
         config = service.data / "chancery.toml"
         config.write_text(config.read_text() + provider.settings(groups="groups") + directory.settings())
         with service.running(CHANCERY_SERVICE_WORKERS="2"):
@@ -111,7 +128,8 @@ def test_token_that_was_tampered_with_identifies_nobody(site: Site) -> None:
 
 def test_session_of_a_password_obtains_what_the_directorys_groups_allow(site: Site) -> None:
     session = site.session("ada")
-    reply = site.service.http("POST", "/v1/certificates/user", {"public_key": PUBLIC_KEY}, credential=session)
+    wish = {"public_key": PUBLIC_KEY, "grant": "by-password"}
+    reply = site.service.http("POST", "/v1/certificates/user", wish, credential=session)
     assert reply.status == 201, reply.body
     (issued,) = reply.json["certificates"]
     assert issued["principals"] == ["deploy@web"]
@@ -176,3 +194,64 @@ def test_anyone_may_ask_where_people_log_in(site: Site) -> None:
             {"name": "ldap", "type": "ldap"},
         ]
     }
+
+
+def ask_for_ada(site: Site, delegate: str, **more: object) -> Any:
+    wish = {"public_key": PUBLIC_KEY, "on_behalf_of": "ldap:ada"} | more
+    return site.service.http("POST", "/v1/certificates/user", wish, as_=delegate)
+
+
+def test_delegate_obtains_what_the_directory_and_the_grants_give_the_person(site: Site) -> None:
+    reply = ask_for_ada(site, "portal")
+    assert reply.status == 201, reply.body
+    (issued,) = reply.json["certificates"]
+    assert issued["principals"] == ["postgres@db", "report@db"]
+    assert issued["key_id"].startswith("ldap:ada#")
+    intent = intent_of(site, issued["serial"])
+    assert (intent["identity"]["subject"], intent["identity"]["groups"]) == ("portal", [])
+    assert (intent["on_behalf_of"]["subject"], intent["on_behalf_of"]["groups"]) == ("ada", ["ldap:dba"])
+    assert "on_behalf_of" not in intent["request"]
+    shown = site.service.settled(f"/v1/certificates/{issued['serial']}", "dave")
+    assert (shown["subject"], shown["on_behalf_of"]["provider"]) == ("ldap:ada", "ldap")
+
+
+def test_delegate_does_not_obtain_what_the_person_would_have_to_be_there_for(site: Site) -> None:
+    reply = ask_for_ada(site, "portal", grant="in-person")
+    assert reply.slug == "policy-denied"
+    assert ask_for_ada(site, "portal", grant="by-password").json["rule"] == "delegates"
+
+
+def test_who_is_nobodys_delegate_is_told_nothing_of_the_directory(site: Site) -> None:
+    answers = [ask_for_ada(site, "mallory", on_behalf_of=each) for each in ("ldap:ada", "ldap:nobody", "x:y")]
+    assert {(each.slug, each.json["rule"]) for each in answers} == {("policy-denied", "delegates")}
+
+
+@pytest.mark.parametrize("person", ["ldap:nobody", "ldap:ADA", "oidc:ada", "api:alice", "ada", ""])
+def test_person_whom_no_directory_knows_is_nobody_to_ask_for(site: Site, person: str) -> None:
+    reply = ask_for_ada(site, "portal", on_behalf_of=person)
+    assert (reply.slug, reply.json["field"]) == ("malformed-request", "on_behalf_of")
+
+
+def test_same_request_sent_again_by_a_delegate_is_answered_from_the_ledger(site: Site) -> None:
+    wish = {"public_key": PUBLIC_KEY, "on_behalf_of": "ldap:ada"}
+    again = {"Idempotency-Key": "once"}
+    replies = [
+        site.service.http("POST", "/v1/certificates/user", wish, as_="portal", headers=again)
+        for _ in range(2)
+    ]
+    assert replies[0].json["certificates"] == replies[1].json["certificates"]
+
+
+def test_nobody_asks_on_behalf_of_others_in_a_batch(site: Site) -> None:
+    item = {"type": "user", "public_key": PUBLIC_KEY, "on_behalf_of": "ldap:ada"}
+    portal = site.service.credential("portal", kind="service", uses=9)
+    reply = site.service.http("POST", "/v1/certificates/batch", {"requests": [item]}, credential=portal)
+    assert reply.json["outcomes"][0]["problem"]["field"] == "on_behalf_of"
+
+
+def test_verifier_replays_what_delegates_asked_for_and_were_denied(site: Site) -> None:
+    ask_for_ada(site, "portal")
+    ask_for_ada(site, "portal", grant="in-person")
+    verified = site.service.cli("ledger", "verify", "--json", check=False)
+    assert json.loads(verified.stdout)["verdict"] != "tampered", verified.stdout
+    assert json.loads(verified.stdout)["findings"] == []

@@ -11,7 +11,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 from appliance.identity.errors import InvalidCredential, ProviderUnavailable
 from appliance.identity.identity import Identity
-from appliance.identity.oidc import MAX_TOKEN, OidcProvider, Tokens, is_token
+from appliance.identity.jwt import is_token
+from appliance.identity.oidc import MAX_TOKEN, OidcProvider, Tokens
 from appliance.identity.oidc_keys import FRESH_S, REFETCH_S, STALE_S, KeyCache
 from appliance.identity.settings import OidcTable
 from support.authority import NOW_MS

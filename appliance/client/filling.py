@@ -1,0 +1,94 @@
+"""Certificates for a key, and into the ssh-agent with them: they leave it when they end."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from appliance.client.agent import Agent
+from appliance.client.service import ServiceClient
+from appliance.errors import ConfigError
+from appliance.moments import parse_moment_ms
+from appliance.ssh.keys import format_public_key_line, from_cryptography
+from appliance.ssh.line import parse_line
+
+_ROUTE: Final = "/v1/certificates/user"
+# What the agent shows of a key that was made here, and by which it is found again.
+COMMENT: Final = "chancery "
+_MAX_CERTIFICATE: Final = 65_536
+
+
+def fill_with_new_key(
+    client: ServiceClient,
+    credential: str,
+    wishes: dict[str, object],
+    agent: Agent,
+    *,
+    label: str,
+    now_s: int,
+) -> list[dict[str, Any]]:
+    """Make an Ed25519 key that is nowhere but in the agent, and obtain its certificates; return them.
+
+    What an earlier login put there goes.
+
+    Raises:
+        Refusal: the service's.
+        ConfigError: the agent does not take them.
+    """
+    key = Ed25519PrivateKey.generate()
+    line = format_public_key_line(from_cryptography(key.public_key()))
+    certificates = _obtain(client, credential, wishes | {"public_key": line})
+    empty(agent)
+    for each in certificates:
+        _, blob = parse_line(each["certificate"], what="certificate", limit=_MAX_CERTIFICATE)
+        agent.add_certificate(key, blob, f"{COMMENT}{label}", _lifetime_s(each, now_s))
+    return certificates
+
+
+def fill_with_file(
+    client: ServiceClient, credential: str, wishes: dict[str, object], path: Path, *, now_s: int
+) -> list[dict[str, Any]]:
+    """Obtain certificates for the key in a file, and have ``ssh-add`` add both; return them.
+
+    The certificate stays beside the key, as ssh looks for it; of several, the one that lasts longest.
+
+    Raises:
+        Refusal: the service's.
+        ConfigError: there is no public key beside the key, or ssh-add does not add it.
+    """
+    public = path.with_name(f"{path.name}.pub")
+    try:
+        line = public.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{public}: cannot be read: {error}") from error
+    certificates = _obtain(client, credential, wishes | {"public_key": line})
+    beside = path.with_name(f"{path.name}-cert.pub")
+    for each in sorted(certificates, key=lambda one: _lifetime_s(one, now_s)):
+        beside.write_text(f"{each['certificate']}\n", "utf-8")
+        lifetime = str(_lifetime_s(each, now_s))
+        done = subprocess.run(["ssh-add", "-q", "-t", lifetime, "--", path], check=False)
+        if done.returncode != 0:
+            raise ConfigError(f"ssh-add did not add {path}; its certificate is in {beside}")
+    return certificates
+
+
+def empty(agent: Agent) -> int:
+    """Remove from an agent what was put there by :func:`fill_with_new_key`; return how many there were."""
+    ours = [held for held in agent.held() if held.comment.startswith(COMMENT)]
+    for held in ours:
+        agent.remove(held.blob)
+    return len(ours)
+
+
+def _obtain(client: ServiceClient, credential: str, wishes: dict[str, object]) -> list[dict[str, Any]]:
+    certificates: list[dict[str, Any]] = client.post(_ROUTE, wishes, credential)["certificates"]
+    return certificates
+
+
+def _lifetime_s(certificate: Mapping[str, Any], now_s: int) -> int:
+    """Return the seconds until a certificate ends; at least one, since none means for ever to an agent."""
+    return max(1, parse_moment_ms(certificate["valid_before"]) // 1000 - now_s)

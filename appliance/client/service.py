@@ -1,0 +1,77 @@
+"""The service over HTTPS, as ``chancery login`` asks it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from appliance.errors import SLUGS, ConfigError, Refusal
+
+TIMEOUT_S: Final = 60.0
+_MAX_REPLY: Final = 4_194_304
+_PROBLEMS: Final = "/problems/"
+
+
+class ServiceClient:
+    """Asks one service; a connection for each question."""
+
+    def __init__(self, url: str, context: ssl.SSLContext) -> None:
+        """Prepare to ask the service at ``url``, which has no path.
+
+        Raises:
+            ConfigError: it is no such URL.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ConfigError(
+                f"got {url[:200]!r}, expected the service's URL, such as https://ca.example.org"
+            )
+        self._host = parts.hostname
+        self._port = parts.port
+        self._context = context
+
+    def get(self, path: str, credential: str | None = None) -> Any:
+        """Ask for something that is there; raises as :meth:`post`."""
+        return self._ask("GET", path, None, credential)
+
+    def post(self, path: str, body: Mapping[str, object], credential: str | None = None) -> Any:
+        """Ask for something, with a bearer credential if there is one.
+
+        Raises:
+            Refusal: the service's; or ``ledger-unavailable``, it cannot be reached.
+        """
+        return self._ask("POST", path, json.dumps(body).encode(), credential)
+
+    def _ask(self, method: str, path: str, body: bytes | None, credential: str | None) -> Any:
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if credential is not None:
+            headers["Authorization"] = f"Bearer {credential}"
+        connection = http.client.HTTPSConnection(
+            self._host, self._port, timeout=TIMEOUT_S, context=self._context
+        )
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            with connection.getresponse() as reply:
+                members = json.loads(reply.read(_MAX_REPLY))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Refusal("ledger-unavailable", f"{self._host} cannot be asked: {error}") from error
+        finally:
+            connection.close()
+        if reply.status >= http.client.BAD_REQUEST:
+            raise _refusal(members, reply.status)
+        return members
+
+
+def _refusal(members: Any, status: int) -> Refusal:
+    """Make a problem of the service (RFC 9457) the refusal that it was."""
+    problem = members if isinstance(members, dict) else {}
+    slug = str(problem.get("type", "")).removeprefix(_PROBLEMS)
+    detail = str(problem.get("detail") or f"the service answered {status}")
+    more = {name: problem[name] for name in ("field", "rule", "allowed", "retry_after_s") if name in problem}
+    return Refusal(slug if slug in SLUGS else "internal", detail, **more)

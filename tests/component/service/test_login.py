@@ -1,0 +1,221 @@
+"""`chancery login` from an engineer's machine to a shell on a host: nothing of it is played by a stand-in.
+
+A real provider and a real directory say who it is, the service issues, a real ssh-agent holds the
+certificate, and a real sshd that trusts the CA alone lets it in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.agent import running_agent
+from support.directory import PASSWORD, running_directory
+from support.openid import Browser, OpenIdProvider, running_provider
+from support.service import CHANCERY, HOST, POLICY, Service, free_port, make_service
+from support.sshd import Sshd, running_sshd
+
+GRANTS = """
+[[grant]]
+name = "people"
+who = {{ groups = ["oidc:dba", "ldap:dba"] }}
+on = ["web"]
+as = ["root"]
+ttl = "1h"
+permit = ["pty"]
+[[grant]]
+name = "short"
+who = {{ groups = ["oidc:dba"] }}
+on = ["db"]
+as = ["postgres"]
+ttl = "5m"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Laptop:
+    """An engineer's machine: a home, an ssh-agent, and no data directory."""
+
+    home: Path
+    agent: Path
+    service: Service
+    provider: OpenIdProvider
+    sshd: Sshd
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        own = {
+            "HOME": str(self.home),
+            "SSH_AUTH_SOCK": str(self.agent),
+            "SSL_CERT_FILE": str(self.provider.ca),
+        }
+        return {**kept, **own, **self.more}
+
+    @property
+    def login_file(self) -> Path:
+        return self.home / ".config" / "chancery" / "login.json"
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """What is named at the first login, and remembered."""
+        return (
+            f"https://127.0.0.1:{self.service.port}",
+            "--ca",
+            str(self.service.data / "tls" / "server.pem"),
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [CHANCERY, *arguments],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # no terminal: passwords come from standard input
+        )
+
+    def run(self, *arguments: str, stdin: str = "", code: int = 0) -> tuple[str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(stdin, timeout=60)
+        assert process.returncode == code, out + err
+        assert "Traceback" not in err, err
+        return out, err
+
+    def log_in(self, *arguments: str) -> tuple[Any, str]:
+        """Log in with a browser, as ada; return the JSON, and the text of the page at the end."""
+        process = self.start("login", *arguments, "--no-browser", "--json")
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        url = re.fullmatch(r"Log in at (https://\S+)\n", line)
+        assert url is not None, line + process.communicate(timeout=30)[1]
+        _, text = Browser(self.provider.ca).open(url[1])
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        return json.loads(out), text
+
+    def held(self) -> list[str]:
+        done = subprocess.run(
+            ["ssh-add", "-l"], env=self.environment, capture_output=True, text=True, check=False
+        )
+        return [line for line in done.stdout.splitlines() if "no identities" not in line]
+
+    def ssh(self) -> subprocess.CompletedProcess[str]:
+        return self.sshd.login("-o", f"IdentityAgent={self.agent}", "-o", "IdentityFile=none")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, OpenIdProvider, Sshd]]:
+    scratch = tmp_path_factory.mktemp("login")
+    (scratch / "slapd").mkdir()
+    with running_provider(scratch) as provider, running_directory(scratch / "slapd") as directory:
+        service = make_service(scratch, POLICY + GRANTS)
+        config = service.data / "chancery.toml"
+        config.write_text(config.read_text() + provider.settings(groups="groups") + directory.settings())
+        with service.running(CHANCERY_SERVICE_WORKERS="1"):
+            service.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
+            (scratch / "trusted").write_text(service.cli("ca", "export", "acme-users").stdout)
+            (scratch / "principals").write_text("root@web\n")
+            trust = {
+                "TrustedUserCAKeys": str(scratch / "trusted"),
+                "AuthorizedPrincipalsFile": str(scratch / "principals"),
+            }
+            with running_sshd(scratch, trust) as sshd:
+                yield service, provider, sshd
+
+
+@pytest.fixture
+def laptop(place: tuple[Service, OpenIdProvider, Sshd], tmp_path: Path) -> Iterator[Laptop]:
+    service, provider, sshd = place
+    (tmp_path / "home").mkdir()
+    with running_agent(tmp_path) as path:
+        yield Laptop(home=tmp_path / "home", agent=path, service=service, provider=provider, sshd=sshd)
+
+
+def test_login_with_a_browser_brings_a_certificate_that_logs_in_and_logout_takes_it_away(
+    laptop: Laptop,
+) -> None:
+    assert laptop.ssh().returncode != 0
+    port = free_port()
+    found, page = laptop.log_in(*laptop.first, "--redirect-port", str(port))
+    assert page == "You are logged in, and can close this window."
+    assert found["identity"] == "oidc:ada"
+    assert sorted(each["principals"] for each in found["certificates"]) == [["postgres@db"], ["root@web"]]
+    mark = laptop.sshd.mark()
+    done = laptop.ssh()
+    assert done.returncode == 0, done.stderr
+    assert "ID oidc:ada#" in laptop.sshd.logged("Accepted publickey", since=mark)
+    assert stat.S_IMODE(laptop.login_file.stat().st_mode) == 0o600
+    assert not list(laptop.home.rglob("id_*")), "the key is in the agent alone"
+    held = laptop.held()
+    assert len(held) == 2
+    assert all("chancery https://" in line and "(ED25519-CERT)" in line for line in held)
+    again = laptop.run("login")
+    assert "root@web" in again[1]
+    assert len(laptop.held()) == 2, "what the login before put there has gone"
+    assert set(laptop.held()).isdisjoint(held)
+    assert json.loads(laptop.run("logout", "--json")[0]) == {"forgotten": True, "removed": 2}
+    assert laptop.held() == []
+    assert not laptop.login_file.exists()
+    assert laptop.ssh().returncode != 0
+    assert json.loads(laptop.run("logout", "--json")[0]) == {"forgotten": False, "removed": 0}
+
+
+def test_login_on_another_device(laptop: Laptop) -> None:
+    process = laptop.start("login", *laptop.first, "--device", "--login", "root", "--json")
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    shown = re.fullmatch(r"Open (https://\S+) and check the code ([A-Z-]+)\.\n", line)
+    assert shown is not None, line
+    browser = Browser(laptop.provider.ca)
+    url, text = browser.open(shown[1])
+    assert shown[2] in text
+    url, text = browser.submit(url, text)
+    browser.submit(url, text)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["identity"] == "oidc:ada"
+    assert laptop.ssh().returncode == 0
+
+
+def test_login_with_a_password_for_a_key_of_ones_own(laptop: Laptop) -> None:
+    key = laptop.home / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    arguments = ("login", *laptop.first, "--user", "ada", "--key", str(key))
+    _, err = laptop.run(*arguments, stdin=f"{PASSWORD}\n")
+    assert "logged in as ldap:ada" in err
+    assert (laptop.home / "id_ed25519-cert.pub").exists()
+    assert laptop.ssh().returncode == 0
+    assert PASSWORD not in laptop.login_file.read_text()
+    _, err = laptop.run(*arguments, "--again", stdin="wrong\n", code=1)
+    assert "the name or the password is not valid" in err
+
+
+def test_login_that_the_policy_denies_or_that_has_nowhere_to_go_says_why(laptop: Laptop) -> None:
+    assert "say where" in laptop.run("login", code=2)[1]
+    laptop.log_in(*laptop.first)
+    assert "no grant" in laptop.run("login", "--login", "nobody", code=1)[1]
+    assert "no providers fit" in laptop.run("login", "--provider", "elsewhere", code=1)[1]
+    no_agent = Laptop(
+        **{name: getattr(laptop, name) for name in ("home", "service", "provider", "sshd")},
+        agent=laptop.home / "no",
+    )
+    assert "ssh-agent" in no_agent.run("login", code=1)[1]
+    laptop.login_file.chmod(0o644)
+    assert "others can read it" in laptop.run("login", code=1)[1]
+
+
+def test_service_whose_certificate_is_of_an_unknown_ca_is_not_asked(laptop: Laptop) -> None:
+    assert "CERTIFICATE_VERIFY_FAILED" in laptop.run("login", laptop.first[0], code=3)[1]
+    assert "expected the service's URL" in laptop.run("login", "http://127.0.0.1:1", code=1)[1]
