@@ -7,7 +7,7 @@ revoked anyway; whoever cuts a person off has each of them named on record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -57,7 +57,18 @@ def find_live(certificates: Iterable[IssuedCertificate], now_s: int) -> list[Iss
 
 def held_by(state: State, subjects: Iterable[str]) -> list[IssuedCertificate]:
     """Return the certificates for these subjects: ``provider:subject`` each, or ``host:NAME``."""
-    seqs = chain.from_iterable(state.by_subject.get(subject, {}) for subject in subjects)
+    return _find(state, state.by_subject, subjects)
+
+
+def asked_by(state: State, delegates: Iterable[str]) -> list[IssuedCertificate]:
+    """Return the certificates that these identities have asked for on behalf of others."""
+    return _find(state, state.by_delegate, delegates)
+
+
+def _find(
+    state: State, seqs_by_name: Mapping[str, Iterable[int]], names: Iterable[str]
+) -> list[IssuedCertificate]:
+    seqs = chain.from_iterable(seqs_by_name.get(name, ()) for name in names)
     return [state.certificates[seq] for seq in seqs]
 
 

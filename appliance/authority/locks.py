@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 
-from appliance.authority.cutoff import held_by
+from appliance.authority.cutoff import asked_by, held_by
 from appliance.authority.records import AppliedPolicy, IssuedCertificate
 from appliance.authority.state import State
 from appliance.identity.identity import Identity
@@ -38,10 +38,14 @@ def deny_locked_ca(state: State, profiles: Iterable[Profile]) -> Denial | None:
 
 
 def find_covered(state: State, policy: Policy, lock: Lock) -> list[IssuedCertificate]:
-    """Return the certificates that a lock is on, whatever became of them."""
+    """Return the certificates that a lock is on, whatever became of them.
+
+    A locked delegate's are those too that he has asked for on behalf of others: the keys may be his own.
+    """
     subjects = _subjects(policy, lock)
     if subjects is not None:
-        return held_by(state, subjects)
+        found = [*held_by(state, subjects), *asked_by(state, subjects)]
+        return list({each.seq: each for each in found}.values())
     is_covered = _recognise(state, lock.target)
     return [each for each in state.certificates.values() if is_covered(each)]
 
@@ -112,7 +116,11 @@ def _targets_of_certificate(state: State, policy: Policy, certificate: IssuedCer
     if kind == "host":
         holder: Iterator[Target] = iter([Target("host", host)])
     else:
-        holder = state.locks.targets_of(policy, certificate.subject, certificate.groups)
+        delegate = certificate.delegate
+        holder = chain(
+            state.locks.targets_of(policy, certificate.subject, certificate.groups),
+            () if delegate is None else state.locks.targets_of(policy, delegate, ()),
+        )
     ca = (ca.name for ca in state.cas.values() for key in ca.keys if key.fingerprint == certificate.ca_key)
     return chain(
         holder,

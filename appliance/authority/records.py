@@ -78,10 +78,10 @@ class IssuedCertificate:
     """What is kept of a certificate until a day after its expiry. ``outcome`` None: still with the token.
 
     ``subject`` is the identity, or ``host:NAME``, that it is for, and ``groups`` those of a provider that it
-    rests on; ``subject_key`` is the SHA-256 of the key that was certified, ``ca_key`` the fingerprint of the
-    one that signs. ``outcome_seq`` is the outcome's entry, ``retry`` what a repeated request would be known
-    by. ``revoked``: the serial counts as revoked, by the entry ``revoked_seq`` or because there was no good
-    outcome.
+    rests on; ``delegate`` is who asked for it on his behalf. ``subject_key`` is the SHA-256 of the key that
+    was certified, ``ca_key`` the fingerprint of the one that signs. ``outcome_seq`` is the outcome's entry,
+    ``retry`` what a repeated request would be known by. ``revoked``: the serial counts as revoked, by the
+    entry ``revoked_seq`` or because there was no good outcome.
     """
 
     seq: int
@@ -90,6 +90,7 @@ class IssuedCertificate:
     ca_key: str
     valid_before: int
     groups: tuple[str, ...] = ()
+    delegate: str | None = None
     outcome: Literal["issued", "failed", "abandoned"] | None = None
     outcome_seq: int = 0
     revoked: bool = False

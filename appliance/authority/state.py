@@ -73,6 +73,7 @@ class State:
     spent_orders: set[bytes] = field(default_factory=set)
     retryable: dict[RetryName, Retryable] = field(default_factory=dict)
     by_subject: dict[str, dict[int, None]] = field(default_factory=dict)
+    by_delegate: dict[str, dict[int, None]] = field(default_factory=dict)
     locks: Locks = field(default_factory=Locks)
     revoked: Revoked = field(default_factory=Revoked)
     leaves: Leaves = field(default_factory=Leaves)
@@ -121,10 +122,9 @@ class State:
         self._forget(entry.time_ms // 1000)
 
     def _forget_certificate(self, certificate: IssuedCertificate) -> None:
-        theirs = self.by_subject[certificate.subject]
-        del theirs[certificate.seq]
-        if not theirs:
-            del self.by_subject[certificate.subject]
+        _drop(self.by_subject, certificate.subject, certificate.seq)
+        if certificate.delegate is not None:
+            _drop(self.by_delegate, certificate.delegate, certificate.seq)
         self.revoked.forget(certificate.ca_key, certificate.seq)
         name = certificate.retry
         if name is not None and certificate.seq in self.retryable.get(name, _NOTHING).intents:
@@ -150,6 +150,13 @@ class State:
             self.spent_orders.discard(heapq.heappop(self._order_ends)[1])
         self.leaves.forget(now_s)
         self.approvals.forget(now_s)
+
+
+def _drop(seqs_by_name: dict[str, dict[int, None]], name: str, seq: int) -> None:
+    seqs = seqs_by_name[name]
+    del seqs[seq]
+    if not seqs:
+        del seqs_by_name[name]
 
 
 def _open_log(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
@@ -186,9 +193,12 @@ def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
         ca_key=sys.intern(data["ca_key"]),
         valid_before=valid_before,
         groups=tuple(map(sys.intern, grantee["groups"])),
+        delegate=requester if "on_behalf_of" in data else None,
         retry=retry,
     )
     state.by_subject.setdefault(subject, {})[entry.seq] = None
+    if "on_behalf_of" in data:
+        state.by_delegate.setdefault(requester, {})[entry.seq] = None
     state.open_intents.add(entry.seq)
     heapq.heappush(state._expiries, (valid_before, entry.seq))
 

@@ -18,6 +18,7 @@ from support.ssh_examples import public_key
 HOURS: Final = ("mon-fri 08:00-18:00", "fri 22:00-06:00", "sat-sun 00:00-24:00", "mon-sun 06:30-07:30")
 ZONES: Final = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC")
 DAYS: Final = ("2025-11-20", "2025-11-30", "2025-12-24", "2026-01-31", "2026-03-29")
+PORTAL: Final = identity("portal", kind="service")
 LOGINS: Final = ("deploy", "logs", "postgres")
 PEOPLE: Final = ("alice", "bob", "dora")
 REQUIREMENTS: Final = (
@@ -63,7 +64,9 @@ class Lifetime:
             self.authority.advance(self._draw.choice(STEPS_S))
 
     def ask(self) -> object:
-        """Have someone ask for something, often for what he may have."""
+        """Have someone ask for something, often for what he may have, or his delegate ask for him."""
+        if self._draw.random() < 0.2:
+            return self.authority.ask(PORTAL, self._request(), on_behalf_of=self._who())
         return self.authority.ask(self._who(), self._request())
 
     def certify_host(self) -> object:
@@ -93,6 +96,7 @@ class Lifetime:
         named: list[dict[str, str]] = [
             {"person": "alice"},
             {"identity": "mtls:bob"},
+            {"service": "mtls:portal"},
             {"group": "crew"},
             {"group": "mtls:staff"},
             {"host": self._host()},
@@ -195,6 +199,7 @@ class Lifetime:
             f'until = "{last}"',
             'source = ["10.8.0.0/16"]',
             'force_command = "journalctl -f"',
+            'delegates = ["mtls:portal"]',
             'permit = ["pty", "agent-forwarding"]',
             f'ttl = "{draw.choice(("30m", "8h", "30h"))}"',
             f"require = {draw.choice(REQUIREMENTS)}",

@@ -85,10 +85,12 @@ class Rehearsal:
         while self._owed:
             self._writer._run_batch([self._owed.popleft()])
 
-    def ask(self, who: Identity, request: UserRequest | HostRequest) -> Release | Refusal:
+    def ask(
+        self, who: Identity, request: UserRequest | HostRequest, *, on_behalf_of: Identity | None = None
+    ) -> Release | Refusal:
         """Ask for certificates."""
         answer: Release | Refusal = self._answered(
-            lambda reply: IssueCertificates(self._cycle, who, request, reply)
+            lambda reply: IssueCertificates(self._cycle, who, request, reply, on_behalf_of=on_behalf_of)
         )
         return answer
 

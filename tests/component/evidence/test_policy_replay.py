@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,32 @@ def test_every_certificate_of_a_long_history_is_shown_to_have_been_allowed(tmp_p
     assert report.checked["replayed refusals"] > STEPS / 15
 
 
-Request = UserRequest | HostRequest
 Outcome = tuple[Profile, ...] | Denial
-Decide = Callable[[State, AppliedPolicy, Identity, Request, int], Outcome]
 
 
-def decide(state: State, applied: AppliedPolicy, identity: Identity, request: Request, now_s: int) -> Outcome:
-    return evaluate(state, applied, identity, request, now_s=now_s)
+@dataclass(frozen=True)
+class Question:
+    """All that a decision is made of."""
+
+    state: State
+    applied: AppliedPolicy
+    identity: Identity
+    request: UserRequest | HostRequest
+    now_s: int
+    delegate: Identity | None
+
+    def decide(self) -> Outcome:
+        return evaluate(
+            self.state,
+            self.applied,
+            self.identity,
+            self.request,
+            now_s=self.now_s,
+            delegate=self.delegate,
+        )
+
+
+Misdeed = Callable[[Question], Outcome]
 
 
 def say(outcome: Outcome) -> object:
@@ -65,7 +84,7 @@ def say(outcome: Outcome) -> object:
     return [(replace(each, grants=()), [filed.grant.name for filed in each.grants]) for each in outcome]
 
 
-def without(**members: Any) -> Decide:
+def without(**members: Any) -> Misdeed:
     """Decide as if no grant said anything of these."""
 
     def change(grant: Grant) -> Grant:
@@ -74,49 +93,40 @@ def without(**members: Any) -> Decide:
             object.__setattr__(changed, name, value)
         return changed
 
-    def decide_without(
-        state: State, applied: AppliedPolicy, identity: Identity, request: Request, now_s: int
-    ) -> Outcome:
-        grants = tuple(replace(filed, grant=change(filed.grant)) for filed in applied.policy.grants)
-        lax = replace(applied, policy=replace(applied.policy, grants=grants))
-        return decide(state, lax, identity, request, now_s)
+    def misdecide(question: Question) -> Outcome:
+        policy = question.applied.policy
+        grants = tuple(replace(filed, grant=change(filed.grant)) for filed in policy.grants)
+        lax = replace(question.applied, policy=replace(policy, grants=grants))
+        return replace(question, applied=lax).decide()
 
-    return decide_without
+    return misdecide
 
 
-def forgetting(**members: Any) -> Decide:
+def forgetting(**members: Any) -> Misdeed:
     """Decide as if the ledger held nothing of these."""
-
-    def decide_forgetting(
-        state: State, applied: AppliedPolicy, identity: Identity, request: Request, now_s: int
-    ) -> Outcome:
-        return decide(replace(state, **members), applied, identity, request, now_s)
-
-    return decide_forgetting
+    return lambda question: replace(question, state=replace(question.state, **members)).decide()
 
 
-def of_someone_else(
-    state: State, applied: AppliedPolicy, identity: Identity, request: Request, now_s: int
-) -> Outcome:
-    return decide(state, applied, replace(identity, subject="alice"), request, now_s)
+def of_someone_else(question: Question) -> Outcome:
+    return replace(question, identity=replace(question.identity, subject="alice")).decide()
 
 
-def an_hour_later(
-    state: State, applied: AppliedPolicy, identity: Identity, request: Request, now_s: int
-) -> Outcome:
-    return decide(state, applied, identity, request, now_s + 3_600)
+def an_hour_later(question: Question) -> Outcome:
+    return replace(question, now_s=question.now_s + 3_600).decide()
 
 
-def for_longer(
-    state: State, applied: AppliedPolicy, identity: Identity, request: Request, now_s: int
-) -> Outcome:
-    honest = decide(state, applied, identity, request, now_s)
+def as_if_in_person(question: Question) -> Outcome:
+    return replace(question, delegate=None).decide()
+
+
+def for_longer(question: Question) -> Outcome:
+    honest = question.decide()
     if isinstance(honest, Denial):
         return honest
     return tuple(replace(profile, valid_before=profile.valid_before + 1) for profile in honest)
 
 
-MISDEEDS: dict[str, Decide] = {
+MISDEEDS: dict[str, Misdeed] = {
     "hours forgotten": without(when=None, first=None, last=None),
     "requirements forgotten": without(require=Requirements()),
     "locks forgotten": forgetting(locks=Locks()),
@@ -126,6 +136,7 @@ MISDEEDS: dict[str, Decide] = {
     "for longer": for_longer,
     "of someone else": of_someone_else,
     "an hour later": an_hour_later,
+    "a delegate that nobody named": as_if_in_person,
 }
 
 
@@ -144,17 +155,24 @@ def test_certificate_that_was_not_allowed_is_found_among_all_others(
     assert {finding.seq for finding in report.findings} <= set(planted)
 
 
-def plant(path: Path, monkeypatch: pytest.MonkeyPatch, misdecide: Decide, seed: int) -> list[int]:
+def plant(path: Path, monkeypatch: pytest.MonkeyPatch, misdecide: Misdeed, seed: int) -> list[int]:
     """Let an authority decide wrongly once; return the intents of that decision, if it had an occasion."""
     planted: list[int] = []
 
     def decide_wrongly_once(
-        state: State, applied: AppliedPolicy, identity: Identity, request: Request, *, now_s: int
+        state: State,
+        applied: AppliedPolicy,
+        identity: Identity,
+        request: UserRequest | HostRequest,
+        *,
+        now_s: int,
+        delegate: Identity | None,
     ) -> Outcome:
-        honest = decide(state, applied, identity, request, now_s)
+        question = Question(state, applied, identity, request, now_s, delegate)
+        honest = question.decide()
         if planted or state.size < EARLIEST:
             return honest
-        wrong = misdecide(state, applied, identity, request, now_s)
+        wrong = misdecide(question)
         if isinstance(wrong, Denial) or say(wrong) == say(honest):
             return honest
         planted.extend(range(state.size, state.size + len(wrong)))
