@@ -16,7 +16,7 @@ class OtherTimeZones(ChanceryError):
 
 def by_other_rules(data: Mapping[str, Any]) -> bool:
     """Say whether an intent's hours were reckoned by a version of the time zone rules that is not at hand."""
-    return data.get("tzdata", TZDATA) != TZDATA
+    return bool(data.get("tzdata", TZDATA) != TZDATA)
 
 
 def records_hours(data: Mapping[str, Any], profile: Profile) -> bool:
@@ -32,5 +32,5 @@ def records_hours(data: Mapping[str, Any], profile: Profile) -> bool:
 
 def lies_in_window(data: Mapping[str, Any], valid_after: int, valid_before: int) -> bool:
     """Say whether a certificate lies inside the hours that its intent records."""
-    window = data.get("window", {})
+    window: Mapping[str, int] = data.get("window", {})
     return window.get("opens_s", 0) <= valid_after and valid_before <= window.get("closes_s", valid_before)

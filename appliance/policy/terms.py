@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NotRequired, TypedDict
 
 from appliance.networks import intersect_networks
 from appliance.policy.asking import Asking
+from appliance.policy.circumstances import Away
 from appliance.policy.document import FiledGrant, Grant, Policy
 from appliance.policy.opening import ALWAYS, Hours, Opening, Shut, find_opening, look
 from appliance.policy.requirements import Obstacle, find_approval, find_unmet, unapproved
@@ -51,6 +52,16 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """When a certificate is to begin, at the earliest and at the latest, and how long it may last at most."""
+
+    start_s: int
+    latest_s: int
+    ttl_s: int | None = None
+    max_ttl_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What a grant gives, as far as the request narrows it."""
 
@@ -64,12 +75,20 @@ class Terms:
 
 def settle(policy: Policy, filed: FiledGrant, asking: Asking) -> Terms | tuple[Obstacle, ...]:
     """Return the terms on which a grant gives what it gives, or all that is in the way; never neither."""
-    grant, request = filed.grant, asking.request
+    grant, request, circumstances = filed.grant, asking.request, asking.circumstances
     hours, approval = policy.hours(grant), None
     obstacles = [*_find_obstacles(grant, asking), *find_unmet(grant, asking)]
-    if grant.require.approvals and (approval := find_approval(policy, grant, asking)) is None:
-        obstacles.append(unapproved(grant))
-    opening = _open(grant, hours, asking, None if approval is None else approval.ends_s)
+    if grant.require.approvals:
+        approval = find_approval(policy, grant, str(asking.identity), circumstances.approvals, asking.now_s)
+        obstacles += [] if approval is not None else [unapproved(grant)]
+    when = When(
+        start_s=asking.start_s,
+        latest_s=asking.start_s if request.start_s is None else asking.now_s + MAX_AHEAD_S,
+        ttl_s=request.ttl_s,
+        max_ttl_s=asking.max_ttl_s,
+    )
+    approved_s = None if approval is None else approval.ends_s
+    opening = open_grant(grant, hours, circumstances.leaves, when, approved_s)
     if isinstance(opening, Obstacle):
         return (*obstacles, opening)
     if obstacles:
@@ -107,17 +126,21 @@ def _find_obstacles(grant: Grant, asking: Asking) -> Iterator[Obstacle]:
         yield Obstacle(rule="narrowing", detail=detail)
 
 
-def _open(grant: Grant, hours: Hours, asking: Asking, approved_s: int | None) -> Opening | Obstacle:
-    """Return the opening that a certificate can have: now, or later where a later start was asked for."""
-    request, leaves = asking.request, asking.circumstances.leaves
-    ttl_s = min(grant.ttl_s, request.ttl_s or grant.ttl_s, asking.max_ttl_s)
-    least_s = min(LEAST_S, ttl_s) if request.ttl_s is None or request.ttl_s >= LEAST_S else 1
-    found = look(hours, leaves, asking.start_s, asking.start_s + ttl_s, least_s)
-    later = None
-    if isinstance(found, Shut) and found.next_s is not None:
-        later = find_opening(hours, leaves, found.next_s, lasts_s=ttl_s, least_s=least_s)
+def open_grant(
+    grant: Grant, hours: Hours, leaves: Sequence[Away], when: When, approved_s: int | None = None
+) -> Opening | Obstacle:
+    """Return the opening that a certificate can have, or what keeps the grant shut.
+
+    ``approved_s`` is where the approval ends that the grant requires.
+    """
+    ttl_s = min(grant.ttl_s, when.ttl_s or grant.ttl_s, when.max_ttl_s)
+    least_s = min(LEAST_S, ttl_s) if when.ttl_s is None or when.ttl_s >= LEAST_S else 1
+    found = look(hours, leaves, when.start_s, when.start_s + ttl_s, least_s)
     if isinstance(found, Shut):
-        if later is None or request.start_s is None or later.at_s > asking.now_s + MAX_AHEAD_S:
+        later = None
+        if found.next_s is not None:
+            later = find_opening(hours, leaves, found.next_s, lasts_s=ttl_s, least_s=least_s)
+        if later is None or later.at_s > when.latest_s:
             return _say_shut(grant, hours, found, None if later is None else later.at_s)
         found = later
     if approved_s is None or found.not_after_s <= approved_s:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from appliance.authority.operations.cutting import Cutting
+from appliance.authority.operations.explaining import Explaining
 from appliance.authority.operations.issuing import Issuing
 from appliance.authority.operations.ordering import Ordering
 from appliance.authority.operations.parts import Parts, Table
@@ -27,7 +28,7 @@ class Operations:
 
     def __init__(self, parts: Parts) -> None:
         self._readers = parts.readers
-        groups = (Issuing(parts), Cutting(parts), Ordering(parts), Reading(parts))
+        groups = (Issuing(parts), Cutting(parts), Ordering(parts), Reading(parts), Explaining(parts))
         self._table: Table = {name: each for group in groups for name, each in group.table().items()}
 
     def handle(self, peer: Peer, request: Request, reply: Reply) -> None:
