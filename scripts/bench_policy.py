@@ -1,9 +1,8 @@
 """What a decision costs: 10 000 grants, and somebody who is in a hundred groups.
 
-Each group has as many grants as any other, on some of a hundred host groups; every third grant has a
-schedule, every fifth days or a source. The requests ask for one login on one host, for one on a host group, by
-one grant, and for all that there is. A decision is timed by itself, on one thread; nothing else of a
-certificate is in it.
+Each group has as many grants as any other, on two of a hundred host groups; every third grant has a schedule,
+every fifth days or a source. The requests ask for one login on one host, for one on a host group, and by one
+grant. A decision is timed by itself, in the CPU time of its thread; nothing else of a certificate is in it.
 """
 
 from __future__ import annotations
@@ -77,10 +76,10 @@ def measure(
     for number in range(decisions + 200):
         who = rng.choice(people)
         request = ask(rng, policy, who)
-        began = time.perf_counter()
+        began = time.thread_time()
         outcome = evaluate_user(policy, hosts, who, request, now_s=NOW_S + number, max_ttl_s=31 * 86_400)
         if number >= 200:  # the first ones fill caches
-            took.append((time.perf_counter() - began) * 1e6)
+            took.append((time.thread_time() - began) * 1e6)
             given += not isinstance(outcome, Denial)
     p99 = quantiles(took, n=100)[98]
     print(f"{name:44}{median(took):9.0f}{p99:9.0f}{max(took):9.0f}{given / decisions:8.2f}")
@@ -103,11 +102,6 @@ def ask_group(rng: random.Random, policy: Policy, who: Identity) -> UserRequest:
 def ask_grant(rng: random.Random, policy: Policy, who: Identity) -> UserRequest:
     """Ask for what one grant gives."""
     return UserRequest(public_key=KEY, grant=rng.choice(policy.held_by(who)).grant.name)
-
-
-def ask_all(rng: random.Random, policy: Policy, who: Identity) -> UserRequest:  # noqa: ARG001 - as the others
-    """Ask for everything."""
-    return UserRequest(public_key=KEY)
 
 
 def make_policy(rng: random.Random, grants: int, groups: int) -> Policy:
@@ -158,7 +152,6 @@ REQUESTS = {
     "one login on one host": ask_host,
     "one login on one host group": ask_group,
     "by one grant": ask_grant,
-    "everything": ask_all,
 }
 
 if __name__ == "__main__":

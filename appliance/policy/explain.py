@@ -15,8 +15,9 @@ from appliance.identity.identity import Identity
 from appliance.policy.circumstances import PLAIN, Circumstances
 from appliance.policy.document import FiledGrant, Grant, HostGroup, Policy
 from appliance.policy.evaluate import Host
+from appliance.policy.opening import Shut
 from appliance.policy.requirements import Obstacle, find_approval, list_conditions, unapproved
-from appliance.policy.terms import When, open_grant
+from appliance.policy.terms import When, open_grant, say_shut
 
 MAX_EXPLAINED: Final = 200
 
@@ -105,16 +106,17 @@ def _explain(
     unmet = [unapproved(grant)] if grant.require.approvals and approval is None else []
     approved_s = approval.ends_s if grant.require.approvals and approval is not None else None
     when = When(start_s=question.at_s, latest_s=question.at_s, max_ttl_s=max_ttl_s)
-    opening = open_grant(grant, policy.hours(grant), circumstances.leaves, when, approved_s)
-    shut = [opening] if isinstance(opening, Obstacle) else []
+    hours = policy.hours(grant)
+    opening = open_grant(grant, hours, circumstances.leaves, when, approved_s)
+    shut = [say_shut(grant, hours, opening)] if isinstance(opening, Shut) else []
     obstacles = [*elsewhere, *unmet, *shut]
     return Explained(
         filed=filed,
         principals=tuple(_principals(policy, grant, question)),
         conditions=(*_membership(policy, grant, question), *list_conditions(grant.require)),
         obstacles=tuple(obstacles),
-        valid_before=None if obstacles or isinstance(opening, Obstacle) else opening.not_after_s,
-        next_s=opening.next_s if isinstance(opening, Obstacle) and obstacles == shut else None,
+        valid_before=None if obstacles or isinstance(opening, Shut) else opening.not_after_s,
+        next_s=opening.next_s if isinstance(opening, Shut) and obstacles == shut else None,
     )
 
 
