@@ -195,7 +195,7 @@ class IssueCertificates:
             intent["window"] = bounds.to_data()
             if bounds.scheduled:
                 intent["tzdata"] = TZDATA
-        if cited := cite_approvals(state, applied, self._person, self._request, plan.profile, now_s=now_s):
+        if cited := cite_approvals(state, applied, self._person, plan.profile, now_s=now_s):
             intent["approvals"] = cited
         if self._delegate is not None:
             intent["on_behalf_of"] = person

@@ -15,7 +15,6 @@ from appliance.authority.records import AppliedPolicy, CaKey
 from appliance.authority.state import State
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
-from appliance.policy.asking import Asking
 from appliance.policy.evaluate import Denial, Profile, evaluate_host, evaluate_user
 from appliance.policy.requirements import find_approval
 from appliance.policy.roles import may_act
@@ -88,26 +87,14 @@ def _evaluate(
 
 
 def cite_approvals(
-    state: State,
-    applied: AppliedPolicy,
-    identity: Identity,
-    request: UserRequest | HostRequest,
-    profile: Profile,
-    *,
-    now_s: int,
+    state: State, applied: AppliedPolicy, identity: Identity, profile: Profile, *, now_s: int
 ) -> list[int]:
     """Return the entries that asked for the approvals on which a profile rests, in their order."""
     demanding = [filed.grant for filed in profile.grants if filed.grant.require.approvals]
-    if not demanding or isinstance(request, HostRequest):
+    if not demanding:
         return []
-    asking = Asking(
-        identity=identity,
-        request=request,
-        circumstances=find_circumstances(state, applied, identity),
-        now_s=now_s,
-        max_ttl_s=state.max_ttl_s,
-    )
-    found = [find_approval(applied.policy, grant, asking) for grant in demanding]
+    approvals, name = find_circumstances(state, applied, identity).approvals, str(identity)
+    found = [find_approval(applied.policy, grant, name, approvals, now_s) for grant in demanding]
     return sorted({approval.seq for approval in found if approval is not None})
 
 

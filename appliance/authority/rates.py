@@ -56,7 +56,7 @@ class _PolicyBounds:
             known.get((limit.name, rate)) or _Bound(name=limit.name, rate=rate, limiter=Limiter(rate))
             for limit, rate in ((limit, _rate_of(limit)) for limit in limits)
         ]
-        self.holders = index_holders(limits, applied.policy.groups)
+        self.holders = index_holders(((each.name, each.who, ()) for each in limits), applied.policy.groups)
         self.seq = applied.seq
 
     def covering(self, identity: Identity) -> list[_Bound]:

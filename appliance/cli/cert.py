@@ -59,6 +59,7 @@ def cert() -> None:
 @click.option("--customer", help="Only what belongs to this customer.")
 @click.option("--grant", help="The grant to rest on.")
 @click.option("--ttl", help="At most this long, such as 30m or 8h.")
+@click.option("--start", help="From this moment on (RFC 3339), at most a day ahead.")
 @click.option("--source", multiple=True, help="A CIDR block to be used from.")
 @click.option("--permit", multiple=True, help="An extension, such as pty; without one, all of the grant's.")
 @click.option("--reason", help="Why, for the record.")
@@ -76,6 +77,7 @@ def sign(
     customer: str | None,
     grant: str | None,
     ttl: str | None,
+    start: str | None,
     source: tuple[str, ...],
     permit: tuple[str, ...],
     reason: str | None,
@@ -85,7 +87,7 @@ def sign(
 ) -> None:
     """Certify PUBLIC_KEY as local:<you>, by the same authority and policy that serve everyone."""
     line = read_line(public_key)
-    wishes: dict[str, Any] = {"public_key": line, "ttl": ttl}
+    wishes: dict[str, Any] = {"public_key": line, "ttl": ttl, "start": start}
     named = {
         "hosts": hosts,
         "host_groups": host_groups,

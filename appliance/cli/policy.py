@@ -19,11 +19,14 @@ from appliance.cli.console import (
     plain_errors,
     show_json,
 )
+from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.cli.sight import shown_customers
+from appliance.clock import now_ms
 from appliance.errors import Refusal
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
+from appliance.policy.holidays import with_holidays
 from appliance.policy.roles import list_files
 
 _files = click.argument(
@@ -99,6 +102,22 @@ def show(shell: Shell, as_json: bool) -> None:
         click.echo(f"# {file.name}\n{file.text}", nl=not file.text.endswith("\n"))
 
 
+@policy.command(
+    epilog=examples(
+        "chancery policy explain api:alice --host db-7.acme.example --login postgres",
+        "chancery policy explain oidc:ada --login root --group oidc:ops --json",
+    )
+)
+@click.argument("subject", required=False)
+@explain_options
+@json_option
+@pass_shell
+@plain_errors
+def explain(shell: Shell, /, groups: tuple[str, ...], as_json: bool, **asked: str | None) -> None:
+    """Say what every grant makes of SUBJECT: which gives, which refuses and why, and when next."""
+    explain_access(shell, groups, asked, as_json=as_json)
+
+
 def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:
     return [PolicyFile(name=path.name, text=path.read_text("utf-8")) for path in paths]
 
@@ -106,4 +125,4 @@ def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:
 def _check(files: list[PolicyFile]) -> Policy:
     parsed = parse_policy(files)
     check_policy(parsed)
-    return parsed
+    return with_holidays(parsed, now_ms() // 1000)

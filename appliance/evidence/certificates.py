@@ -65,7 +65,7 @@ def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
                 f"decided by the time zone rules {data['tzdata']}, and by {TZDATA}: {error}"
             ) from error
         raise
-    cited = cite_approvals(state, applied, identity, request, planned.profile, now_s=entry.time_ms // 1000)
+    cited = cite_approvals(state, applied, identity, planned.profile, now_s=entry.time_ms // 1000)
     if list(data.get("approvals", [])) != cited:
         raise WrongIntent(f"rests on the approvals {cited}, and cites others")
     if (data["ca"], data["ca_key"]) != (planned.profile.ca, planned.ca_key.fingerprint):

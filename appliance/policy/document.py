@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass as table
 
 from appliance.errors import ChanceryError
 from appliance.identity.identity import Identity
-from appliance.policy.holders import Holders, index_holders
+from appliance.policy.holders import Fleets, Holders, index_holders, index_host_groups
 from appliance.policy.opening import ALWAYS, Hours
 from appliance.policy.requirements import NOTHING_REQUIRED, Requirements
 from appliance.policy.schedules import Calendar, Schedule, Timetable
@@ -242,13 +242,16 @@ class Policy:
     grants: tuple[FiledGrant, ...] = ()
     two_operators: frozenset[str] = frozenset()
     holders: Holders = field(init=False, repr=False, compare=False)
+    fleets: Fleets = field(init=False, repr=False, compare=False)
     person_names: dict[str, str] = field(init=False, repr=False, compare=False)
     timetables: dict[str, Timetable] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index the grants and persons: whichever way a policy was made, the index is that of its tables."""
-        holders = index_holders((filed.grant for filed in self.grants), self.groups)
+        """Index what is looked up: whichever way a policy was made, the index is that of its tables."""
+        grants = [filed.grant for filed in self.grants]
+        holders = index_holders(((each.name, each.who, each.on) for each in grants), self.groups)
         object.__setattr__(self, "holders", holders)
+        object.__setattr__(self, "fleets", index_host_groups(self.host_groups.values()))
         persons = {name: person.name for person in self.persons.values() for name in person.identities}
         object.__setattr__(self, "person_names", persons)
         timetables = {name: self._timetable(schedule) for name, schedule in self.schedules.items()}

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Final
+from itertools import groupby, islice
+from typing import Final, NamedTuple
 
 from appliance.identity.identity import Identity
 from appliance.policy.asking import Asking
 from appliance.policy.circumstances import PLAIN, Circumstances
 from appliance.policy.document import FiledGrant, HostGroup, Policy
 from appliance.policy.requirements import Obstacle
-from appliance.policy.terms import BACKDATE_S, MAX_AHEAD_S, Bounds, Terms, settle
+from appliance.policy.terms import BACKDATE_S, MAX_AHEAD_S, Bounds, Settling, Terms
 from appliance.policy.zones import format_moment
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.content import MAX_PRINCIPALS
@@ -86,7 +86,15 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Offer:
+class _Sought:
+    """What a request names: each place with its host groups, all host groups (None is any), and logins."""
+
+    places: tuple[tuple[str, frozenset[str]], ...]
+    groups: frozenset[str] | None
+    logins: tuple[str, ...]
+
+
+class _Offer(NamedTuple):
     """One principal on the terms of one grant."""
 
     login: str
@@ -118,17 +126,19 @@ def evaluate_user(
     asking = Asking(
         identity=identity, request=request, circumstances=circumstances, now_s=now_s, max_ttl_s=max_ttl_s
     )
-    held = policy.held_by(identity)
-    if not held:
+    if not policy.holders.covers_any(identity):
         return Denial(rule="default-deny", detail=f"no grant covers {identity}")
     if asking.start_s > now_s + MAX_AHEAD_S:
         latest = format_moment(now_s + MAX_AHEAD_S)
         return Denial(rule="start", detail=f"a certificate begins within a day: at {latest} at the latest")
-    offers, obstacles = _collect(policy, held, asking, hosts)
+    sought = _seek(policy, hosts, request)
+    settling = Settling(policy, asking)
+    offers, refused = _collect(policy, sought, asking, settling)
     chosen = _choose(offers)
-    missing = _find_missing(chosen, request, hosts)
+    missing = _find_missing(chosen, sought)
     if missing is not None or not chosen:
-        return _deny(held, missing or "nothing that was asked for", obstacles)
+        obstacles = [each for filed in refused for each in settling.find_obstacles(filed)]
+        return _deny(policy.held_by(identity), missing or "nothing that was asked for", obstacles)
     return tuple(_merge(policy, chosen))
 
 
@@ -157,48 +167,54 @@ def relied_groups(grants: Iterable[FiledGrant], identity: Identity) -> tuple[str
     return tuple(sorted(named & identity.groups))
 
 
+def _seek(policy: Policy, hosts: Mapping[str, Host], request: UserRequest) -> _Sought:
+    """Find the host groups that a request asks for; one that names nothing asks for everything."""
+    places = [(f"host {name!r}", _groups_of(policy, hosts.get(name))) for name in request.hosts]
+    places += [(f"host group {name!r}", frozenset({name})) for name in request.host_groups]
+    groups = frozenset[str]().union(*(names for _, names in places)) if places else None
+    return _Sought(places=tuple(places), groups=groups, logins=request.logins)
+
+
+def _groups_of(policy: Policy, host: Host | None) -> frozenset[str]:
+    return frozenset() if host is None else frozenset(each.name for each in policy.fleets.of_host(host))
+
+
 def _collect(
-    policy: Policy, held: Iterable[FiledGrant], asking: Asking, hosts: Mapping[str, Host]
-) -> tuple[list[_Offer], list[Obstacle]]:
-    """Return what is asked for of the grants that give it, and the obstacles of those that do not."""
+    policy: Policy, sought: _Sought, asking: Asking, settling: Settling
+) -> tuple[list[_Offer], list[FiledGrant]]:
+    """Return what is asked for of the grants that give it, and the grants that would but for an obstacle."""
     offers: list[_Offer] = []
-    obstacles: list[Obstacle] = []
-    for filed in held:
-        asked = list(_asked(policy, filed, asking.request, hosts))
-        if not asked:
+    refused: list[FiledGrant] = []
+    for filed in _held(policy, sought, asking):
+        grant = filed.grant
+        logins = [name for name in grant.logins if name in sought.logins] if sought.logins else grant.logins
+        if not logins:
             continue
-        terms = settle(policy, filed, asking)
-        if not isinstance(terms, Terms):
-            obstacles += terms
-            continue
-        offers += [
-            _Offer(login=login, group=group, principal=group.principal(login), terms=terms)
-            for group, login in asked
+        groups = [
+            policy.host_groups[name] for name in grant.on if sought.groups is None or name in sought.groups
         ]
-    return offers, obstacles
+        if asking.request.customer is not None:
+            groups = [group for group in groups if group.customer == asking.request.customer]
+        terms = settling.settle(filed) if groups else None
+        if terms is not None:
+            offers += [
+                _Offer(login, group, group.principal(login), terms) for group in groups for login in logins
+            ]
+        elif groups:
+            refused.append(filed)
+    return offers, refused
 
 
-def _asked(
-    policy: Policy, filed: FiledGrant, request: UserRequest, hosts: Mapping[str, Host]
-) -> Iterator[tuple[HostGroup, str]]:
-    """Yield what the request asks for of a grant; one that names nothing asks for everything."""
-    if request.grant is not None and request.grant != filed.grant.name:
-        return
-    for name in filed.grant.on:
-        group = policy.host_groups[name]
-        if request.customer is not None and request.customer != group.customer:
-            continue
-        if not (request.hosts or request.host_groups) or (
-            name in request.host_groups or any(_is_host_in(hosts, host, group) for host in request.hosts)
-        ):
-            for login in filed.grant.logins:
-                if not request.logins or login in request.logins:
-                    yield group, login
-
-
-def _is_host_in(hosts: Mapping[str, Host], name: str, group: HostGroup) -> bool:
-    host = hosts.get(name)
-    return host is not None and host.is_in(group)
+def _held(policy: Policy, sought: _Sought, asking: Asking) -> Iterator[FiledGrant]:
+    """Yield the grants that cover the identity, are on a place that is sought and have the name asked for."""
+    identity, name = asking.identity, asking.request.grant
+    if name is not None:
+        places = policy.holders.held_named(identity, name)
+    elif sought.groups is None:
+        places = policy.holders.held_by(identity)
+    else:
+        places = policy.holders.held_on(identity, sought.groups)
+    return (policy.grants[place] for place in places)
 
 
 def _choose(offers: Iterable[_Offer]) -> list[_Offer]:
@@ -211,32 +227,26 @@ def _choose(offers: Iterable[_Offer]) -> list[_Offer]:
     return list(best.values())
 
 
-def _find_missing(chosen: Iterable[_Offer], request: UserRequest, hosts: Mapping[str, Host]) -> str | None:
+def _find_missing(chosen: Iterable[_Offer], sought: _Sought) -> str | None:
     """Name the first thing that the request named and that no chosen principal gives."""
-    offers = list(chosen)
-    places = [(f"host {name!r}", _by_host(offers, hosts, name)) for name in request.hosts]
-    places += [
-        (f"host group {name!r}", [offer for offer in offers if offer.group.name == name])
-        for name in request.host_groups
-    ]
-    for place, there in places or [("", offers)]:
-        logins = {offer.login for offer in there}
-        for login in request.logins:
+    given: dict[str, set[str]] = {}
+    for offer in chosen:
+        given.setdefault(offer.group.name, set()).add(offer.login)
+    for place, groups in sought.places or (("", frozenset(given)),):
+        logins = set[str]().union(*(given.get(name, ()) for name in groups))
+        for login in sought.logins:
             if login not in logins:
                 return f"login {login!r}{' on ' if place else ''}{place}"
-        if not there:
+        if not logins:
             return place or None
     return None
 
 
-def _by_host(offers: Iterable[_Offer], hosts: Mapping[str, Host], name: str) -> list[_Offer]:
-    return [offer for offer in offers if _is_host_in(hosts, name, offer.group)]
-
-
 def _deny(held: Iterable[FiledGrant], missing: str, obstacles: list[Obstacle]) -> Denial:
-    allowed = sorted(
-        {f"{login}@{name}" for filed in held for name in filed.grant.on for login in filed.grant.logins}
-    )[:MAX_ALLOWED]
+    principals = (
+        f"{login}@{name}" for filed in held for name in filed.grant.on for login in filed.grant.logins
+    )
+    allowed = sorted(islice(dict.fromkeys(principals), MAX_ALLOWED))
     if not obstacles:
         detail = f"no grant of yours gives {missing}"
         return Denial(rule="default-deny", detail=detail, allowed=tuple(allowed))

@@ -15,7 +15,7 @@ from appliance.policy.zones import first_showing
 # More often than this leaves and windows do not take turns in what a certificate can last.
 _MAX_TURNS: Final = 1_000
 
-ShutBy = Literal["dates", "leave", "schedule", "time-left"]
+ShutBy = Literal["dates", "leave", "schedule", "time-left", "approvals"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +70,11 @@ class Shut:
 
 def look(hours: Hours, leaves: Sequence[Away], at_s: int, until_s: int, least_s: int) -> Opening | Shut:
     """Look whether a grant is open at a moment and for ``least_s``; what follows ``until_s`` is left out."""
+    if hours is ALWAYS and not leaves:
+        return Opening(at_s=at_s, opens_s=None, closes_s=None, not_before_s=0, not_after_s=until_s)
     starts_s, ends_s = hours.starts_s, hours.ends_s
-    if ends_s is not None and at_s >= ends_s:
-        return Shut(by="dates", next_s=None)
-    if starts_s is not None and at_s < starts_s:
-        return Shut(by="dates", next_s=starts_s)
+    if (ends_s is not None and at_s >= ends_s) or (starts_s is not None and at_s < starts_s):
+        return Shut(by="dates", next_s=starts_s if starts_s is not None and at_s < starts_s else None)
     away = [leave for leave in leaves if leave.starts_s <= at_s < leave.ends_s]
     if away:
         return Shut(by="leave", next_s=max(leave.ends_s for leave in away))

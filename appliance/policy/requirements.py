@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -72,6 +72,20 @@ def find_unmet(grant: Grant, asking: Asking) -> Iterator[Obstacle]:
             yield Obstacle(rule=f"require.{key}", detail=f"grant {grant.name!r} requires {missing}")
 
 
+def list_conditions(require: Requirements) -> Iterator[str]:
+    """Yield, in words, what a request must come with; approvals, which are on record, left out."""
+    if (allowed := _allowed_types(require)) is not None:
+        yield f"a key of the type {' or '.join(sorted(allowed))}"
+    if require.verify:
+        yield "a PIN or a fingerprint at each login"
+    if require.mfa:
+        yield "signing in with more than one factor"
+    if require.max_auth_age_s is not None:
+        yield f"signing in within the last {format_duration(require.max_auth_age_s)}"
+    if require.reason:
+        yield "a reason"
+
+
 def unapproved(grant: Grant) -> Obstacle:
     """Return the obstacle that approvals which the grant requires have not been given, or no longer count."""
     number, groups = grant.require.approvals, " or ".join(grant.require.approvers)
@@ -83,18 +97,20 @@ def unapproved(grant: Grant) -> Obstacle:
     return Obstacle(rule="require.approvals", detail=detail)
 
 
-def find_approval(policy: Policy, grant: Grant, asking: Asking) -> Approval | None:
+def find_approval(
+    policy: Policy, grant: Grant, requester: str, approvals: Iterable[Approval], now_s: int
+) -> Approval | None:
     """Return the approval that lasts longest of those that enough of the grant's approvers have given.
 
     Nobody approves for himself, whichever of his accounts he uses, and accounts of one person count once.
     """
+    able = able_to_approve(policy, grant, requester)
     enough = [
         approval
-        for approval in asking.circumstances.approvals
+        for approval in approvals
         if approval.grant == grant.name
-        and approval.ends_s > asking.now_s
-        and len(approval.given_by & able_to_approve(policy, grant, str(asking.identity)))
-        >= grant.require.approvals
+        and approval.ends_s > now_s
+        and len(approval.given_by & able) >= grant.require.approvals
     ]
     return max(enough, key=lambda approval: approval.ends_s, default=None)
 
@@ -106,10 +122,14 @@ def able_to_approve(policy: Policy, grant: Grant, requester: str) -> frozenset[s
 
 
 def _key_type(require: Requirements, asking: Asking) -> str | None:
-    allowed = SK_TYPES if require.key_types is None and require.hardware else require.key_types
+    allowed = _allowed_types(require)
     if allowed is None or asking.request.public_key.type in allowed:
         return None
     return f"a key of the type {' or '.join(sorted(allowed))}; got {asking.request.public_key.type}"
+
+
+def _allowed_types(require: Requirements) -> Collection[str] | None:
+    return SK_TYPES if require.key_types is None and require.hardware else require.key_types
 
 
 def _mfa(require: Requirements, asking: Asking) -> str | None:

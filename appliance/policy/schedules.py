@@ -17,13 +17,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass as table
 
 from appliance.policy.values import TABLE, Name, no_duplicates
-from appliance.policy.zones import Span, join_spans, load_zone, spans_of_wall, wall_at
+from appliance.policy.zones import Span, join_spans, load_zone, spans_of_wall
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # In this many days every window of a week has had its turn, whatever day it is and however long it lasts.
 LOOK_BACK: Final = 8
 # Nothing that a certificate can last goes further; nor does the search for when a schedule opens again.
 HORIZON: Final = 367
+DAY_S: Final = 86_400
 _DAY_MINUTES: Final = 24 * 60
 _WINDOW: Final = re.compile(r"([a-z,-]{3,60}) (\d\d):(\d\d)-(\d\d):(\d\d)", re.ASCII)
 _CALENDAR: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,8})?")
@@ -142,40 +143,61 @@ class Timetable:
     calendar: Calendar | None = None
 
     def span(self, moment_s: int, until_s: int) -> Span | None:
-        """Return the open span that a moment is in, if it is in one; it may be cut at ``until_s``.
+        """Return the open span that a moment is in, if it is in one.
 
-        It is also cut eight days before the moment: what is open for longer is always open.
+        It may be cut after ``until_s``, and eight days before the moment: what is open for longer is always
+        open.
         """
-        day = wall_at(self.zone, moment_s).toordinal()
-        for span in (*spans_of_day(self, day - 1), *spans_of_day(self, day)):
+        day = self.day(moment_s)
+        for span in spans_around(self, day, until_s // DAY_S + 1):
             if span.opens_s <= moment_s < span.closes_s:
-                return Span(self._opened(span.opens_s, day), self._lasts(span.closes_s, day, until_s))
+                return span
         return None
+
+    def day(self, moment_s: int) -> int:
+        """Return the day (a proleptic ordinal) that a calendar on the wall shows at a moment."""
+        return datetime.fromtimestamp(moment_s, self.zone).toordinal()
 
     def next_opening(self, after_s: int) -> int | None:
         """Return the first moment from ``after_s`` on that is in an open span; None if none is near."""
-        first = wall_at(self.zone, after_s).toordinal()
+        first = self.day(after_s)
         for day in range(first - 1, first + HORIZON):
             for span in spans_of_day(self, day):
                 if span.closes_s > after_s:
                     return max(span.opens_s, after_s)
         return None
 
-    def _opened(self, opens_s: int, day: int) -> int:
-        for earlier in range(day, day - LOOK_BACK, -1):
-            for span in reversed(spans_of_day(self, earlier)):
-                if span.opens_s < opens_s <= span.closes_s:
-                    opens_s = span.opens_s
-        return opens_s
 
-    def _lasts(self, closes_s: int, day: int, until_s: int) -> int:
-        for later in range(day - 1, day + HORIZON):
-            for span in spans_of_day(self, later):
-                if span.opens_s <= closes_s < span.closes_s:
-                    closes_s = span.closes_s
-            if closes_s >= until_s or wall_at(self.zone, closes_s).toordinal() <= later:
-                break
-        return closes_s
+@lru_cache(maxsize=8_192)
+def spans_around(timetable: Timetable, day: int, until_day: int) -> tuple[Span, ...]:
+    """Return the spans that a day and the day before have a part in, as far as other days extend them.
+
+    Kept, because it is the same for all moments of a day; ``until_day`` counts days in UTC since 1970.
+    """
+    return tuple(
+        Span(_opened(timetable, span, day), _lasts(timetable, span, day, until_day * DAY_S))
+        for span in (*spans_of_day(timetable, day - 1), *spans_of_day(timetable, day))
+    )
+
+
+def _opened(timetable: Timetable, span: Span, day: int) -> int:
+    opens_s = span.opens_s
+    for earlier in range(day, day - LOOK_BACK, -1):
+        for other in reversed(spans_of_day(timetable, earlier)):
+            if other.opens_s < opens_s <= other.closes_s:
+                opens_s = other.opens_s
+    return opens_s
+
+
+def _lasts(timetable: Timetable, span: Span, day: int, until_s: int) -> int:
+    closes_s = span.closes_s
+    for later in range(day - 1, day + HORIZON):
+        for other in spans_of_day(timetable, later):
+            if other.opens_s <= closes_s < other.closes_s:
+                closes_s = other.closes_s
+        if closes_s >= until_s or timetable.day(closes_s) <= later:
+            break
+    return closes_s
 
 
 @lru_cache(maxsize=8_192)

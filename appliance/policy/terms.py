@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NotRequired, TypedDict
+from typing import Final, NamedTuple, NotRequired, TypedDict
 
 from appliance.networks import intersect_networks
 from appliance.policy.asking import Asking
+from appliance.policy.circumstances import Away
 from appliance.policy.document import FiledGrant, Grant, Policy
-from appliance.policy.opening import ALWAYS, Hours, Opening, Shut, find_opening, look
-from appliance.policy.requirements import Obstacle, find_approval, find_unmet, unapproved
+from appliance.policy.opening import Hours, Opening, Shut, find_opening, look
+from appliance.policy.requirements import NOTHING_REQUIRED, Obstacle, find_approval, find_unmet, unapproved
 from appliance.policy.values import PERMITS
 from appliance.policy.zones import format_moment
 
@@ -51,7 +52,16 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class When:
+    """When a certificate is to begin, at the earliest and at the latest, and how long it may last at most."""
+
+    start_s: int
+    latest_s: int
+    ttl_s: int | None = None
+    max_ttl_s: int
+
+
+class Terms(NamedTuple):
     """What a grant gives, as far as the request narrows it."""
 
     filed: FiledGrant
@@ -62,72 +72,122 @@ class Terms:
     bounds: Bounds | None
 
 
-def settle(policy: Policy, filed: FiledGrant, asking: Asking) -> Terms | tuple[Obstacle, ...]:
-    """Return the terms on which a grant gives what it gives, or all that is in the way; never neither."""
-    grant, request = filed.grant, asking.request
-    hours, approval = policy.hours(grant), None
-    obstacles = [*_find_obstacles(grant, asking), *find_unmet(grant, asking)]
-    if grant.require.approvals and (approval := find_approval(policy, grant, asking)) is None:
-        obstacles.append(unapproved(grant))
-    opening = _open(grant, hours, asking, None if approval is None else approval.ends_s)
-    if isinstance(opening, Obstacle):
-        return (*obstacles, opening)
-    if obstacles:
-        return tuple(obstacles)
-    permit = grant.permit if request.permit is None else request.permit
-    return Terms(
-        filed=filed,
-        valid_after=max(opening.at_s - BACKDATE_S, opening.not_before_s),
-        valid_before=opening.not_after_s,
-        source=_intersect(grant.source, request.source),
-        extensions=tuple(sorted(PERMITS[name] for name in permit)),
-        bounds=_bounds(hours, opening),
-    )
+class Settling:
+    """The terms of one request with one grant after another.
+
+    Grants of the same hours and the same ttl open alike: what was found for one is kept for the next.
+    """
+
+    def __init__(self, policy: Policy, asking: Asking) -> None:
+        self._policy = policy
+        self._asking = asking
+        start_s, asked_s = asking.start_s, asking.request.start_s
+        self._when = When(
+            start_s=start_s,
+            latest_s=start_s if asked_s is None else asking.now_s + MAX_AHEAD_S,
+            ttl_s=asking.request.ttl_s,
+            max_ttl_s=asking.max_ttl_s,
+        )
+        self._openings: dict[object, Opening | Shut] = {}
+
+    def settle(self, filed: FiledGrant) -> Terms | None:
+        """Return the terms on which a grant gives what it gives; None if anything is in the way."""
+        grant, request = filed.grant, self._asking.request
+        if next(self._find_unmet(grant), None) is not None:
+            return None
+        opening = self._open(grant)
+        if isinstance(opening, Shut):
+            return None
+        permit = grant.permit if request.permit is None else request.permit
+        return Terms(
+            filed=filed,
+            valid_after=max(opening.at_s - BACKDATE_S, opening.not_before_s),
+            valid_before=opening.not_after_s,
+            source=_intersect(grant.source, request.source),
+            extensions=tuple(sorted([PERMITS[name] for name in permit])) if permit else (),
+            bounds=_bounds(grant, opening),
+        )
+
+    def find_obstacles(self, filed: FiledGrant) -> tuple[Obstacle, ...]:
+        """Return all that is in the way: nothing exactly where :meth:`settle` gives terms."""
+        grant = filed.grant
+        unmet, opening = tuple(self._find_unmet(grant)), self._open(grant)
+        if not isinstance(opening, Shut):
+            return unmet
+        return (*unmet, say_shut(grant, self._policy.hours(grant), opening))
+
+    def _open(self, grant: Grant) -> Opening | Shut:
+        approved_s = self._approved(grant)
+        key = (grant.when, grant.first, grant.last, grant.ttl_s, approved_s)
+        found = self._openings.get(key)
+        if found is None:
+            leaves = self._asking.circumstances.leaves
+            found = open_grant(grant, self._policy.hours(grant), leaves, self._when, approved_s)
+            self._openings[key] = found
+        return found
+
+    def _approved(self, grant: Grant) -> int | None:
+        """Return until when the grant is approved; None if it does not ask for that, or is not."""
+        if not grant.require.approvals:
+            return None
+        asking = self._asking
+        approval = find_approval(
+            self._policy, grant, str(asking.identity), asking.circumstances.approvals, asking.now_s
+        )
+        return None if approval is None else approval.ends_s
+
+    def _find_unmet(self, grant: Grant) -> Iterator[Obstacle]:
+        """Yield what is in the way whatever the hours: delegates, requirements, more than the grant gives."""
+        delegate, request = self._asking.circumstances.delegate, self._asking.request
+        if delegate is not None and str(delegate) not in grant.delegates:
+            detail = f"grant {grant.name!r} does not let {delegate} ask on behalf of others"
+            yield Obstacle(rule="delegates", detail=detail)
+        if request.permit and (too_much := [name for name in request.permit if name not in grant.permit]):
+            detail = f"grant {grant.name!r} does not permit {', '.join(too_much)}"
+            yield Obstacle(rule="narrowing", detail=detail)
+        if request.source is not None and _intersect(grant.source, request.source) == ():
+            detail = f"grant {grant.name!r} allows only the sources {', '.join(grant.source or ())}"
+            yield Obstacle(rule="narrowing", detail=detail)
+        if grant.require is not NOTHING_REQUIRED:
+            yield from find_unmet(grant, self._asking)
+            if grant.require.approvals and self._approved(grant) is None:
+                yield unapproved(grant)
 
 
-def _bounds(hours: Hours, opening: Opening) -> Bounds | None:
-    if hours is ALWAYS:
+def _bounds(grant: Grant, opening: Opening) -> Bounds | None:
+    if opening.opens_s is None and opening.closes_s is None and grant.when is None:
         return None
-    scheduled = hours.timetable is not None
-    return Bounds(opens_s=opening.opens_s, closes_s=opening.closes_s, scheduled=scheduled)
+    return Bounds(opens_s=opening.opens_s, closes_s=opening.closes_s, scheduled=grant.when is not None)
 
 
-def _find_obstacles(grant: Grant, asking: Asking) -> Iterator[Obstacle]:
-    """Yield what of the request the grant does not give, and whether it may be asked for like that."""
-    delegate, request = asking.circumstances.delegate, asking.request
-    if delegate is not None and str(delegate) not in grant.delegates:
-        detail = f"grant {grant.name!r} does not let {delegate} ask on behalf of others"
-        yield Obstacle(rule="delegates", detail=detail)
-    too_much = [name for name in request.permit or () if name not in grant.permit]
-    if too_much:
-        detail = f"grant {grant.name!r} does not permit {', '.join(too_much)}"
-        yield Obstacle(rule="narrowing", detail=detail)
-    if request.source is not None and _intersect(grant.source, request.source) == ():
-        detail = f"grant {grant.name!r} allows only the sources {', '.join(grant.source or ())}"
-        yield Obstacle(rule="narrowing", detail=detail)
+def open_grant(
+    grant: Grant, hours: Hours, leaves: Sequence[Away], when: When, approved_s: int | None = None
+) -> Opening | Shut:
+    """Return the opening that a certificate can have, or what keeps the grant shut and until when.
 
-
-def _open(grant: Grant, hours: Hours, asking: Asking, approved_s: int | None) -> Opening | Obstacle:
-    """Return the opening that a certificate can have: now, or later where a later start was asked for."""
-    request, leaves = asking.request, asking.circumstances.leaves
-    ttl_s = min(grant.ttl_s, request.ttl_s or grant.ttl_s, asking.max_ttl_s)
-    least_s = min(LEAST_S, ttl_s) if request.ttl_s is None or request.ttl_s >= LEAST_S else 1
-    found = look(hours, leaves, asking.start_s, asking.start_s + ttl_s, least_s)
-    later = None
-    if isinstance(found, Shut) and found.next_s is not None:
-        later = find_opening(hours, leaves, found.next_s, lasts_s=ttl_s, least_s=least_s)
+    ``approved_s`` is where the approval ends that the grant requires.
+    """
+    ttl_s = min(grant.ttl_s, when.ttl_s or grant.ttl_s, when.max_ttl_s)
+    least_s = min(LEAST_S, ttl_s) if when.ttl_s is None or when.ttl_s >= LEAST_S else 1
+    found = look(hours, leaves, when.start_s, when.start_s + ttl_s, least_s)
     if isinstance(found, Shut):
-        if later is None or request.start_s is None or later.at_s > asking.now_s + MAX_AHEAD_S:
-            return _say_shut(grant, hours, found, None if later is None else later.at_s)
+        later = None
+        if found.next_s is not None:
+            later = find_opening(hours, leaves, found.next_s, lasts_s=ttl_s, least_s=least_s)
+        if later is None or later.at_s > when.latest_s:
+            return Shut(by=found.by, next_s=None if later is None else later.at_s)
         found = later
     if approved_s is None or found.not_after_s <= approved_s:
         return found
     if approved_s - found.at_s < least_s:
-        return unapproved(grant)
+        return Shut(by="approvals", next_s=None)
     return replace(found, not_after_s=approved_s)
 
 
-def _say_shut(grant: Grant, hours: Hours, shut: Shut, next_s: int | None) -> Obstacle:
+def say_shut(grant: Grant, hours: Hours, shut: Shut) -> Obstacle:
+    """Say in words what keeps a grant shut, and when it opens."""
+    if shut.by == "approvals":
+        return unapproved(grant)
     words = {
         "dates": f"is for the days{_days(grant)}",
         "leave": "gives nothing during leave",
@@ -136,9 +196,10 @@ def _say_shut(grant: Grant, hours: Hours, shut: Shut, next_s: int | None) -> Obs
     }
     opens = "opens" if shut.by == "dates" else "opens again"
     when = "it does not open again"
-    if next_s is not None:
-        when = f"{opens} at {format_moment(next_s, hours.zone)}"
-    return Obstacle(rule=shut.by, detail=f"grant {grant.name!r} {words[shut.by]}; {when}", next_s=next_s)
+    if shut.next_s is not None:
+        when = f"{opens} at {format_moment(shut.next_s, hours.zone)}"
+    detail = f"grant {grant.name!r} {words[shut.by]}; {when}"
+    return Obstacle(rule=shut.by, detail=detail, next_s=shut.next_s)
 
 
 def _days(grant: Grant) -> str:

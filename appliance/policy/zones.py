@@ -86,11 +86,6 @@ def first_showing(zone: tzinfo, wall: datetime) -> int:
     return early if early <= late else _find_change(zone, late, early)
 
 
-def wall_at(zone: tzinfo, moment_s: int) -> datetime:
-    """Return what the wall's clock shows at a moment, without the zone."""
-    return datetime.fromtimestamp(moment_s, zone).replace(tzinfo=None)
-
-
 def format_moment(moment_s: int, zone: tzinfo = UTC) -> str:
     """Format a moment for people: RFC 3339 with the offset of the zone, ``Z`` in UTC."""
     return datetime.fromtimestamp(moment_s, zone).isoformat().replace("+00:00", "Z")

@@ -142,6 +142,26 @@ class AccessParameters(_Paged):
     ] = "certificates"
 
 
+class ExplainParameters(_Model):
+    """Whose access is to be explained, where, as whom and when."""
+
+    subject: Maybe[Annotated[Word, Field(description="provider:subject; default: yourself")]]
+    host: Maybe[Word]
+    host_group: Maybe[Word]
+    login: Maybe[Word]
+    at: Maybe[Annotated[Moment, Field(description="now, which is the default, or later")]]
+    groups: Maybe[
+        Annotated[
+            str,
+            Field(
+                max_length=300,
+                pattern=r"^[^,]+(,[^,]+)*$",
+                description="of a provider, that he is supposed to be in, such as oidc:dba,oidc:ops",
+            ),
+        ]
+    ]
+
+
 class InspectBody(_Model):
     """A certificate to be looked at."""
 

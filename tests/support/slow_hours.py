@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, time, timedelta
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from zoneinfo import ZoneInfo
+
+import tzdata
 
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
+@cache
+def load(zone: str) -> ZoneInfo:
+    """Load a zone from the same rules: those of the machine may be of another year, and are no oracle."""
+    place = Path(str(tzdata.__file__)).with_name("zoneinfo") / zone
+    with place.open("rb") as source:
+        return ZoneInfo.from_file(source)
+
+
 def is_open(windows: Collection[str], zone: str, holidays: Collection[date], moment_s: int) -> bool:
     """Say whether the clock shows a time in one of the windows that begin on this day or the day before."""
-    wall = datetime.fromtimestamp(moment_s, _zone(zone)).replace(tzinfo=None)
+    wall = datetime.fromtimestamp(moment_s, load(zone)).replace(tzinfo=None)
     for window in windows:
         days, times = window.split(" ")
         opens, closes = (_minutes(text) for text in times.split("-"))
@@ -30,14 +40,7 @@ def is_open(windows: Collection[str], zone: str, holidays: Collection[date], mom
 
 def day_of(zone: str, moment_s: int) -> date:
     """Return the day that the wall's calendar shows."""
-    return datetime.fromtimestamp(moment_s, _zone(zone)).date()
-
-
-@cache
-def _zone(name: str) -> ZoneInfo:
-    """Load the rules that decisions go by; the machine's own may be older."""
-    with files("tzdata").joinpath("zoneinfo", name).open("rb") as source:
-        return ZoneInfo.from_file(source, key=name)
+    return datetime.fromtimestamp(moment_s, load(zone)).date()
 
 
 def _minutes(text: str) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 from appliance.authority.operations.approving import Approving
 from appliance.authority.operations.cutting import Cutting
+from appliance.authority.operations.explaining import Explaining
 from appliance.authority.operations.issuing import Issuing
 from appliance.authority.operations.leaving import Leaving
 from appliance.authority.operations.ordering import Ordering
@@ -36,6 +37,7 @@ class Operations:
             Approving(parts),
             Ordering(parts),
             Reading(parts),
+            Explaining(parts),
         )
         self._table: Table = {name: each for group in groups for name, each in group.table().items()}
 

@@ -9,7 +9,8 @@ from appliance.index.access import AccessQuery, find_access
 from appliance.index.render import render_access
 from appliance.moments import parse_moment_ms
 from appliance.web.description import problems
-from appliance.web.models import AccessParameters
+from appliance.web.explained import AccessExplained
+from appliance.web.models import AccessParameters, ExplainParameters
 from appliance.web.replies import AccessList
 from appliance.web.services import Services, require_sight
 
@@ -42,5 +43,18 @@ def build(services: Services) -> APIBlueprint:
             )
             page = find_access(snapshot, asked, cursor=query.cursor, limit=query.limit)
         return jsonify(render_access(page, query.basis))
+
+    @api.get(
+        "/explain",
+        summary="Why somebody may log in somewhere, or may not",
+        responses={200: AccessExplained},
+        openapi_extensions=problems("policy-denied", "not-found", "issuance-halted"),
+    )
+    def explain(query: ExplainParameters) -> Response:
+        """Grant by grant, at a moment from now on. Anyone about himself; auditors about all."""
+        asked = query.model_dump(exclude_none=True)
+        if query.groups is not None:
+            asked["groups"] = query.groups.split(",")
+        return jsonify(services.ask("access.explain", body=asked))
 
     return api

@@ -1,0 +1,43 @@
+"""The operation that explains access."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.authority.explaining import Explainable, Explainer, gather
+from appliance.authority.operations.callers import find_caller
+from appliance.authority.operations.parts import Parts, Table
+from appliance.authority.server import Peer, Reply
+from appliance.authority.state import State
+from appliance.authority.writer import At, ReadState
+from appliance.explanations import ExplainBody
+from appliance.requests import check_body
+
+
+class Explaining:
+    """What explains decisions, and makes none."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._explainer = Explainer()
+        self._explainer.start()
+
+    def table(self) -> Table:
+        """Return the operations by their names."""
+        return {"access.explain": self._explain}
+
+    def _explain(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Explain what the grants say that concern an identity and a place."""
+        caller, body = find_caller(self._parts, peer, args), check_body(ExplainBody, args.get("body"))
+
+        def read(state: State, at: At) -> Explainable:
+            return gather(state, caller, body, at.time_s)
+
+        def answer(found: object) -> None:
+            if isinstance(found, Explainable):
+                self._explainer.submit(found, reply)
+            else:
+                reply(found)
+
+        self._parts.writer.submit(ReadState(read, answer))

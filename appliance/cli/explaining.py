@@ -1,0 +1,64 @@
+"""Explanations at the terminal: asked of the running authority, shown as a table or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from appliance.cli.console import Shell, note, show_json, show_table
+from appliance.explanations import ExplainBody
+from appliance.requests import check_body
+
+_OPTIONS = (
+    click.option("--host", help="On this host."),
+    click.option("--host-group", help="On hosts of this group."),
+    click.option("--login", help="As this account."),
+    click.option("--group", "groups", multiple=True, help="Supposing he is in this group of a provider."),
+    click.option("--at", help="At this moment from now on (RFC 3339); default: now."),
+)
+
+
+def explain_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where, as whom and when."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def explain_access(
+    shell: Shell, groups: tuple[str, ...], asked: Mapping[str, str | None], *, as_json: bool
+) -> None:
+    """Have an access explained, and show that.
+
+    Raises:
+        Refusal: the authority's; ``malformed-request``.
+    """
+    named: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    body = check_body(ExplainBody, named | ({"groups": list(groups)} if groups else {}))
+    explained = shell.ask("access.explain", body=body.model_dump(exclude_none=True))
+    if as_json:
+        show_json(explained)
+    else:
+        _show(explained)
+
+
+def _show(explained: Mapping[str, Any]) -> None:
+    rows = [
+        (each["name"], each["verdict"], ", ".join(each["principals"]) or "nothing", _why(each))
+        for each in explained["grants"]
+    ]
+    show_table(["grant:", "verdict:", "of it", "why"], rows, empty="no grant that could be meant")
+    note(f"{explained['subject']} at {explained['at']}, by the policy of entry {explained['policy']}")
+    if "next" in explained:
+        note(f"a grant opens next at {explained['next']}")
+    if explained["left_out"]:
+        note(f"{explained['left_out']} grants more that refuse are not shown: name a host or a login")
+
+
+def _why(grant: Mapping[str, Any]) -> str:
+    if grant["obstacles"]:
+        return "; ".join(each["detail"] for each in grant["obstacles"])
+    needs = f"needs {', '.join(grant['conditions'])}; " if grant["conditions"] else ""
+    return f"{needs}until {grant['valid_before']}"
