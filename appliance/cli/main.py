@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.access import access
+from appliance.cli.approval import approval
 from appliance.cli.ca import ca
 from appliance.cli.cert import cert
 from appliance.cli.completion import completion
@@ -72,6 +73,7 @@ for command in (
     host,
     credential,
     leave,
+    approval,
     operator,
     order,
     ledger,

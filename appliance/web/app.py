@@ -33,6 +33,7 @@ from appliance.web.request import StrictRequest, current_request
 from appliance.web.services import Services
 from appliance.web.views import (
     access,
+    approvals,
     cas,
     certificates,
     credentials,
@@ -45,7 +46,7 @@ from appliance.web.views import (
 
 log = logging.getLogger(__name__)
 
-_VIEWS: Final = (certificates, revocations, cas, hosts, credentials, leave, access, policy, ledger)
+_VIEWS: Final = (certificates, revocations, cas, hosts, credentials, leave, approvals, access, policy, ledger)
 # What anyone may read; everything else under /v1 needs to know who is asking.
 _ANONYMOUS: Final = frozenset(
     {"cas.list_", "cas.public_key", "ledger.checkpoint", "openapi", "docs", "problem", "static"}
