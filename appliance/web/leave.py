@@ -56,7 +56,9 @@ class LeaveQuery(Paged):
 class LeaveRequest(Body):
     """Leave to be booked. `ends` is the first day back, or moment: it is not part of the leave."""
 
-    person: Maybe[Annotated[WhoField, Field(description="default: yourself")]]
+    person: Maybe[
+        Annotated[WhoField, Field(description="default: yourself", json_schema_extra={"format": "person"})]
+    ]
     starts: _Time
     ends: _Time
     timezone: _Zone = "UTC"

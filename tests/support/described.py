@@ -16,9 +16,13 @@ from typing import Any, Final
 import schemathesis
 from hypothesis import strategies as st
 
+from appliance.authority.answers import NAMESPACE, answer_message
+from appliance.authority.approvals import Requested
 from appliance.authority.client import AuthorityClient
 from appliance.authority.commands import ApplyPolicy
-from appliance.cli.ordering import VALIDITY_S, sign_order
+from appliance.cli.ordering import VALIDITY_S, sign_message, sign_order
+from appliance.days import is_day
+from appliance.errors import Refusal
 from appliance.policy.document import MAX_FILES, PolicyFile
 from appliance.ssh.keys import format_public_key_line
 from audit.errors import EntryError
@@ -32,7 +36,10 @@ CERTIFICATE: Final = os.environ["DESCRIBED_CERTIFICATE"]
 SERIAL: Final = os.environ["DESCRIBED_SERIAL"]
 OWN_CREDENTIAL: Final = os.environ["DESCRIBED_CREDENTIAL"]
 OTHER_CREDENTIAL: Final = os.environ["DESCRIBED_OTHER_CREDENTIAL"]
+LEAVE: Final = os.environ["DESCRIBED_LEAVE"]
+APPROVAL: Final = os.environ["DESCRIBED_APPROVAL"]
 
+_ANSWER: Final = {"decision", "person", "expires_s", "signature"}
 _LINES: Final = [
     format_public_key_line(public_key(kind)) for kind in ("ed25519", "nistp256", "nistp384", "nistp521")
 ]
@@ -46,6 +53,7 @@ _FORMATS: Final[dict[str, st.SearchStrategy[str]]] = {
     "cidr": st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str),
     "day-or-moment": st.dates(min_value=date(2027, 1, 1), max_value=date(2029, 1, 1)).map(str),
     "time-zone": st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
+    "person": st.sampled_from(["api:alice", "api:carol", "carol"]),
     "tile-index": st.sampled_from(["000", "001", "999"]),
     # Unix time begins in 1970, and has no leap seconds.
     "date-time": st.datetimes(min_value=datetime(1970, 1, 2)).map("{0:%Y-%m-%dT%H:%M:%S}Z".format),  # noqa: DTZ001
@@ -73,6 +81,9 @@ def _choose_subject(path: Any) -> None:
         path["id"] = OTHER_CREDENTIAL
     if str(path.get("serial")).endswith(("0", "2", "4")):
         path["serial"] = SERIAL
+    for name, there in (("leave", LEAVE), ("approval", APPROVAL)):
+        if str(path.get(name)).endswith(("0", "2", "4", "6", "8")):
+            path[name] = int(there)
     if path.get("index") == "000":
         path |= {"level": "entries", "index": "000.p/8"}
 
@@ -104,10 +115,19 @@ def _settle(case: Any) -> None:
         _sort(command)
         if case.method == "DELETE" and isinstance(command.get("name"), str):
             command["name"] = (case.path_parameters or {}).get("name", "")
-        if "leave" in command and isinstance(command["leave"], int) and case.path_parameters:
-            command["leave"] = case.path_parameters.get("leave")
+        leave = _as_int((case.path_parameters or {}).get("leave"))
+        if isinstance(command.get("leave"), int) and leave is not None:
+            command["leave"] = leave
+            if 0 <= (_as_int(command.get("ends_s")) or -1) < 2**53:
+                command["ends_s"] = None  # a moment within the leave is not to be had by chance
         if "customer" in command and isinstance(command["customer"], str):
             command["customer"] = "acme"
+    elif case.path == "/v1/leave":
+        _plan(case.body)
+    elif case.path == "/v1/approvals" and isinstance(case.body.get("grant"), str):
+        case.body["grant"] = "approved"
+    elif case.path == "/v1/approvals/{approval}" and set(case.body) >= _ANSWER:
+        _answer(case.body, (case.path_parameters or {}).get("approval"))
     orders = case.body.get("orders")
     # A signature that is none is to be refused, so not all of them are made good.
     if isinstance(command, dict) and isinstance(orders, list) and len(orders) == 1 and _is_order(orders[0]):
@@ -131,6 +151,39 @@ def _policy_command(files: Any) -> Any:
         return ApplyPolicy.of(read).to_command()
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _plan(body: dict[str, Any]) -> None:
+    """Have a leave end after it starts, and be of someone whom the policy knows."""
+    times: list[Any] = [body.get("starts"), body.get("ends")]
+    if all(isinstance(each, str) and is_day(each) for each in times) and times[0] >= times[1]:
+        body["ends"] = "2029-06-01"
+    if isinstance(body.get("person"), str) and 0 < len(body["person"]) < 64 and ":" not in body["person"]:
+        body["person"] = "carol"
+
+
+def _answer(body: dict[str, Any], approval: Any) -> None:
+    """Make an answer carol's, unless its members are none in form."""
+    if body["decision"] not in ("given", "refused") or not all(
+        isinstance(body[name], kind)
+        for name, kind in (("person", str), ("signature", str), ("expires_s", int))
+    ):
+        return
+    try:
+        asked = _authority().call("approval.show", approval=approval)
+    except Refusal:
+        return
+    requested = Requested(
+        seq=asked["seq"],
+        identity=asked["identity"],
+        grant=asked["grant"],
+        answer_by_s=0,
+        ttl_s=asked["ttl_s"],
+    )
+    expires_s = asked["now_s"] + 60
+    message = answer_message(asked["origin"], requested, body["decision"], expires_s)
+    signature = sign_message(message, NAMESPACE, KEY)
+    body |= {"person": "carol", "expires_s": expires_s, "signature": signature}
 
 
 def _is_order(order: Any) -> bool:
