@@ -7,6 +7,7 @@ is judged more leniently.
 
 from __future__ import annotations
 
+import itertools
 import os
 from datetime import date, datetime
 from functools import cache
@@ -38,6 +39,8 @@ OWN_CREDENTIAL: Final = os.environ["DESCRIBED_CREDENTIAL"]
 OTHER_CREDENTIAL: Final = os.environ["DESCRIBED_OTHER_CREDENTIAL"]
 LEAVE: Final = os.environ["DESCRIBED_LEAVE"]
 APPROVAL: Final = os.environ["DESCRIBED_APPROVAL"]
+# The moments at which the leave, which is far ahead, is ordered to end: each before the last.
+_ENDS: Final = itertools.count(int(os.environ["DESCRIBED_LEAVE_ENDS"]) - 1, -1)
 
 _ANSWER: Final = {"decision", "person", "expires_s", "signature"}
 _LINES: Final = [
@@ -82,7 +85,7 @@ def _choose_subject(path: Any) -> None:
     if str(path.get("serial")).endswith(("0", "2", "4")):
         path["serial"] = SERIAL
     for name, there in (("leave", LEAVE), ("approval", APPROVAL)):
-        if str(path.get(name)).endswith(("0", "2", "4", "6", "8")):
+        if 0 <= (_as_int(path.get(name, -1)) or -1) < 2**53:
             path[name] = int(there)
     if path.get("index") == "000":
         path |= {"level": "entries", "index": "000.p/8"}
@@ -101,6 +104,8 @@ def _choose_sizes(query: Any) -> None:
 
 
 def _as_int(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return int(value) if isinstance(value, int | str) and str(value).isdecimal() else None
 
 
@@ -115,11 +120,8 @@ def _settle(case: Any) -> None:
         _sort(command)
         if case.method == "DELETE" and isinstance(command.get("name"), str):
             command["name"] = (case.path_parameters or {}).get("name", "")
-        leave = _as_int((case.path_parameters or {}).get("leave"))
-        if isinstance(command.get("leave"), int) and leave is not None:
-            command["leave"] = leave
-            if 0 <= (_as_int(command.get("ends_s")) or -1) < 2**53:
-                command["ends_s"] = None  # a moment within the leave is not to be had by chance
+        if (leave := _as_int((case.path_parameters or {}).get("leave"))) is not None:
+            _shorten(command, leave)
         if "customer" in command and isinstance(command["customer"], str):
             command["customer"] = "acme"
     elif case.path == "/v1/leave":
@@ -151,6 +153,20 @@ def _policy_command(files: Any) -> Any:
         return ApplyPolicy.of(read).to_command()
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _shorten(command: dict[str, Any], leave: int) -> None:
+    """Order the leave of the path to end sooner, again and again: cancelled it could be but once."""
+    if _as_int(command.get("leave")) is None or isinstance(command["leave"], bool | str):
+        return
+    command["leave"] = leave
+    if command.get("ends_s") is None or _is_seconds(command["ends_s"]):
+        command["ends_s"] = next(_ENDS)
+
+
+def _is_seconds(value: Any) -> bool:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 def _plan(body: dict[str, Any]) -> None:

@@ -72,6 +72,7 @@ def test_schemathesis_finds_no_fault_with_the_service_or_its_description(service
         "DESCRIBED_SERIAL": issued["serial"],
         "DESCRIBED_CREDENTIAL": service.credential("everything").split(".")[1],
         "DESCRIBED_LEAVE": str(booked["leave"]),
+        "DESCRIBED_LEAVE_ENDS": "1830384000",  # as booked above
         "DESCRIBED_APPROVAL": str(asked["approval"]),
         "DESCRIBED_OTHER_CREDENTIAL": service.credential("other").split(".")[1],
     }
