@@ -30,6 +30,15 @@ def source(**fields: Any) -> Source:
     return Source(zone=ZoneInfo("Europe/Berlin"), **fields)
 
 
+class Server(ThreadingHTTPServer):
+    """A server whose clients may hang up, which is what they are to do here."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def serving(answer: Answer, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
     """Serve what a function answers, with TLS if there is a certificate; yield the URL."""
@@ -41,8 +50,7 @@ def serving(answer: Answer, tls: tuple[Path, Path] | None = None) -> Iterator[st
         def log_request(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     if tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*map(str, tls))
@@ -87,6 +95,14 @@ def test_file_is_read_with_or_without_a_byte_order_mark_and_not_beyond_its_bound
         read_source(source(file=path, max_bytes=100), NOW_S)
     with pytest.raises(UnreadableFeed, match="cannot be read"):
         read_source(source(file=tmp_path / "nothing.ics"), NOW_S)
+
+
+def test_reader_is_another_user_where_root_has_one_for_it(tmp_path: Path) -> None:
+    """The file is opened by whoever asks: the reader's user could not."""
+    path = tmp_path / "ada.ics"
+    path.touch(mode=0o600)
+    path.write_bytes(LEAVE)
+    assert len(read_source(source(file=path, user="nobody"), NOW_S)) == 1
 
 
 @pytest.mark.parametrize(

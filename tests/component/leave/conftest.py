@@ -52,6 +52,12 @@ on = ["db"]
 as = ["postgres"]
 ttl = "2h"
 require = {{ approvals = 1, approvers = ["owners"] }}
+[[grant]]
+name = "local"
+who = {{ users = ["local:root"] }}
+on = ["db"]
+as = ["postgres"]
+require = {{ approvals = 2, approvers = ["owners"] }}
 """
 FEEDS: Final = """
 [[leave.feed]]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from appliance.authority.commands import CancelLeave
 from appliance.cli.console import Shell
 from appliance.cli.feeds import sync_feed
+from appliance.cli.main import main
 from appliance.clock import now_ms
+from appliance.setup.doctor import examine
 from support.calendars import calendar, event
 from support.ordering import give_order
-from support.service import Service
+from support.service import CHANCERY, Service
 
 DAY = 86_400
 
@@ -49,8 +53,7 @@ def test_leave_booked_late_revokes_what_is_live_and_names_itself_on_record(servi
     booked = book(service, person="ada", starts=moment(0), ends=moment(DAY))
     assert booked["revoked"] == [issued["serial"]]
     assert "sessions that are open are not ended" in booked["note"]
-    service.settled("/v1/whoami", "carol")
-    shown = json.loads(service.cli("cert", "show", issued["serial"], "--json").stdout)
+    shown = service.settled(f"/v1/certificates/{issued['serial']}", "dave")
     assert (shown["state"], shown["revocation"]["by"]) == ("revoked", f"entry {booked['leave']}")
     (found,) = listed(service, "?person=api:alice")
     assert (found["person"], found["state"]) == ("ada", "away")
@@ -175,10 +178,9 @@ def test_feed_that_cannot_be_read_changes_nothing_and_is_shown(service: Service)
     assert [each["leave"] for each in listed(service)] == [seq]
     assert listed(service, "?person=ada&pending=true") == []
     assert "not a calendar" in service.cli("status").stdout
-    findings = json.loads(service.cli("doctor", "--json", check=False).stdout)
-    (finding,) = [each for each in findings if each["check"] == "leave"]
-    assert finding["verdict"] == "problem"
-    assert "holidays" in finding["detail"]
+    (finding,) = [each for each in examine(Shell(data=service.data).config()) if each.check == "leave"]
+    assert finding.verdict == "problem"
+    assert "holidays" in finding.detail
     unknown = sync(service, event(f"DTSTART;VALUE=DATE:{near}", "SUMMARY:Leave: mallory"), check=False)
     assert "no person mallory" in unknown["problem"]
     assert unknown["withdrawn"] == [seq]
@@ -193,5 +195,30 @@ def test_calendar_file_is_imported(service: Service, tmp_path: Path) -> None:
     assert [each["person"] for each in done["booked"]] == ["ada", "ada"]
     for each in done["booked"]:
         cancel(service, each["leave"])
-    nobody = service.cli("leave", "import", file, check=False)
-    assert nobody.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--person", "ada", "--summary", "{person}"], ["--summary", "x"], ["--attendee", "ada"]]
+)
+def test_import_without_a_word_on_whose_leave_it_is_is_wrong_usage(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    done = CliRunner().invoke(main, ["--data", str(tmp_path), "leave", "import", "ada.ics", *arguments])
+    assert done.exit_code == 2
+
+
+def test_watched_feed_is_read_by_itself(service: Service) -> None:
+    near = time.strftime("%Y%m%d", time.gmtime(time.time() + 20 * DAY))
+    path = service.scratch / "holidays.ics"
+    path.write_bytes(calendar(event(f"DTSTART;VALUE=DATE:{near}", "SUMMARY:Leave: ada", uid="watched")))
+    (service.data / "leave" / "holidays.json").unlink(missing_ok=True)
+    watching = subprocess.Popen([CHANCERY, "--data", service.data, "leave", "sync", "--watch"])
+    try:
+        deadline = time.monotonic() + 30
+        while not (found := [each for each in listed(service) if each["uid"] == "watched"]):
+            assert time.monotonic() < deadline, "the feed was not read"
+            time.sleep(0.1)
+    finally:
+        watching.terminate()
+        watching.wait(10)
+    cancel(service, found[0]["leave"])
