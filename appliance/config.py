@@ -198,7 +198,7 @@ class FeedTable(_Table):
     file: Path | None = None
     ca: Annotated[Path | None, Field(description="certificates to trust in place of the system's")] = None
     timezone: Annotated[str, AfterValidator(check_zone), Field(description="of all-day events")] = "UTC"
-    interval_s: Annotated[int, Field(alias="interval"), BeforeValidator(_seconds)] = 900
+    interval_s: Annotated[int, Field(alias="interval", ge=10), BeforeValidator(_seconds)] = 900
     timeout_s: Annotated[int, Field(alias="timeout", ge=1, le=300), BeforeValidator(_seconds)] = 20
     max_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 1_048_576
     person: Annotated[str | None, Field(description="whose leave all events are")] = None

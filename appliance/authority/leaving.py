@@ -58,7 +58,12 @@ def _check_line(text: str) -> str:
 WhoField = Annotated[
     str,
     AfterValidator(_check_who),
-    Field(max_length=288, description="a person of the policy, or provider:subject", examples=["ada"]),
+    Field(
+        max_length=288,
+        description="a person of the policy, or provider:subject",
+        examples=["ada"],
+        json_schema_extra={"format": "person"},
+    ),
 ]
 SecondsField = Annotated[int, Field(ge=0, le=2**53 - 1, description="Unix seconds"), READ_WHOLE]
 LineField = Annotated[str, AfterValidator(_check_line), Field(min_length=1, max_length=255)]

@@ -76,11 +76,14 @@ def _get(
     try:
         connection.request("GET", target, headers={"Accept": "text/calendar", "User-Agent": "chancery"})
         answer = connection.getresponse()
-        return answer.status, answer.getheader("Location"), answer.read(max_bytes + 1)
+        body, missing = answer.read(max_bytes + 1), answer.length
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"did not answer: {type(error).__name__}: {error}"[:200]) from error
     finally:
         connection.close()
+    if missing and len(body) <= max_bytes:  # http.client is content with what came
+        raise Unreachable(f"answered with {missing} bytes less than it said")
+    return answer.status, answer.getheader("Location"), body
 
 
 def _is_loopback(host: str) -> bool:

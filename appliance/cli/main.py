@@ -8,6 +8,7 @@ import click
 
 from appliance.cli.access import access
 from appliance.cli.alarm import alarm
+from appliance.cli.approval import approval
 from appliance.cli.ca import ca
 from appliance.cli.cert import cert
 from appliance.cli.completion import completion
@@ -79,6 +80,7 @@ for command in (
     credential,
     lock,
     leave,
+    approval,
     operator,
     order,
     ledger,

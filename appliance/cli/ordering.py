@@ -176,24 +176,28 @@ def sign_order(
     Raises:
         SigningRefused: there is no signature.
     """
-    message = order_message(origin, command, policy_seq, expires_s)
+    signature = sign_message(order_message(origin, command, policy_seq, expires_s), NAMESPACE, key)
+    return OrderBody(operator=operator, policy=policy_seq, expires_s=expires_s, signature=signature)
+
+
+def sign_message(message: bytes, namespace: str, key: Path) -> str:
+    """Have ssh-keygen sign a message, and return the SSHSIG blob in base64.
+
+    Raises:
+        SigningRefused: there is no signature.
+    """
     # ssh-keygen asks for a passphrase on the terminal itself, whatever its other streams are.
     done = subprocess.run(
-        ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", key],
+        ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", key],
         input=message,
         capture_output=True,
         check=False,
     )
     if done.returncode != 0:
         why = done.stderr.decode(errors="replace").strip()
-        raise SigningRefused(f"ssh-keygen did not sign the order with {key}: {why}")
+        raise SigningRefused(f"ssh-keygen did not sign with {key}: {why}")
     try:
         blob = parse_armored_sshsig(done.stdout.decode("ascii", "replace"))
     except SshFormatError as error:
         raise SigningRefused(f"ssh-keygen made no signature that can be read: {error}") from error
-    return OrderBody(
-        operator=operator,
-        policy=policy_seq,
-        expires_s=expires_s,
-        signature=base64.b64encode(blob).decode(),
-    )
+    return base64.b64encode(blob).decode()

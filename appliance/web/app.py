@@ -34,6 +34,7 @@ from appliance.web.request import StrictRequest, current_request
 from appliance.web.services import Services
 from appliance.web.views import (
     access,
+    approvals,
     cas,
     certificates,
     credentials,
@@ -50,20 +51,8 @@ from appliance.web.views import (
 log = logging.getLogger(__name__)
 
 _VIEWS: Final = (
-    *(
-        certificates,
-        revocations,
-        locks,
-        krl,
-        leave,
-        cas,
-        hosts,
-        credentials,
-        access,
-        policy,
-        ledger,
-        sessions,
-    ),
+    *(certificates, revocations, locks, krl, leave, approvals, cas, hosts),
+    *(credentials, access, policy, ledger, sessions),
 )
 # What anyone may read; everything else under /v1 needs to know who is asking.
 _ANONYMOUS: Final = frozenset(

@@ -57,11 +57,11 @@ class LeaveQuery(Paged):
 class LeaveRequest(Body):
     """Leave to be booked. `ends` is the first day back, or moment: it is not part of the leave."""
 
-    person: Maybe[Annotated[WhoField, Field(description="default: yourself")]]
+    person: Annotated[WhoField | None, Field(default=None, description="default: yourself")]
     starts: _Time
     ends: _Time
     timezone: _Zone = "UTC"
-    reason: Maybe[Annotated[str, Field(min_length=1, max_length=500)]]
+    reason: Annotated[str | None, Field(default=None, min_length=1, max_length=500)]
 
 
 class LeavePath(Body):

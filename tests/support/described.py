@@ -7,6 +7,7 @@ is judged more leniently.
 
 from __future__ import annotations
 
+import itertools
 import os
 from datetime import date, datetime
 from functools import cache
@@ -16,9 +17,13 @@ from typing import Any, Final
 import schemathesis
 from hypothesis import strategies as st
 
+from appliance.authority.answers import NAMESPACE, answer_message
+from appliance.authority.approvals import Requested
 from appliance.authority.client import AuthorityClient
 from appliance.authority.commands import ApplyPolicy
-from appliance.cli.ordering import VALIDITY_S, sign_order
+from appliance.cli.ordering import VALIDITY_S, sign_message, sign_order
+from appliance.days import is_day
+from appliance.errors import Refusal
 from appliance.policy.document import MAX_FILES, PolicyFile
 from appliance.ssh.keys import format_public_key_line
 from audit.errors import EntryError
@@ -34,7 +39,12 @@ OTHER_HOST: Final = "db-1.acme.example"
 SERIAL: Final = os.environ["DESCRIBED_SERIAL"]
 OWN_CREDENTIAL: Final = os.environ["DESCRIBED_CREDENTIAL"]
 OTHER_CREDENTIAL: Final = os.environ["DESCRIBED_OTHER_CREDENTIAL"]
+LEAVE: Final = os.environ["DESCRIBED_LEAVE"]
+APPROVAL: Final = os.environ["DESCRIBED_APPROVAL"]
+# The moments at which the leave, which is far ahead, is ordered to end: each before the last.
+_ENDS: Final = itertools.count(int(os.environ["DESCRIBED_LEAVE_ENDS"]) - 1, -1)
 
+_ANSWER: Final = {"decision", "person", "expires_s", "signature"}
 _LINES: Final = [
     format_public_key_line(public_key(kind)) for kind in ("ed25519", "nistp256", "nistp384", "nistp521")
 ]
@@ -51,6 +61,7 @@ _FORMATS: Final[dict[str, st.SearchStrategy[str]]] = {
     "cidr": st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str),
     "day-or-moment": st.dates(min_value=date(2027, 1, 1), max_value=date(2029, 1, 1)).map(str),
     "time-zone": st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
+    "person": st.sampled_from(["api:alice", "api:carol", "carol"]),
     "tile-index": st.sampled_from(["000", "001", "999"]),
     # Unix time begins in 1970, and has no leap seconds.
     "date-time": st.datetimes(min_value=datetime(1970, 1, 2)).map("{0:%Y-%m-%dT%H:%M:%S}Z".format),  # noqa: DTZ001
@@ -84,6 +95,9 @@ def _choose_subject(path: Any) -> None:
         path["ca"] = "acme-users"
     if isinstance(path.get("seq"), int) or str(path.get("seq")).isdecimal():
         path["seq"] = LOCK
+    for name, there in (("leave", LEAVE), ("approval", APPROVAL)):
+        if 0 <= (_as_int(path.get(name, -1)) or -1) < 2**53:
+            path[name] = int(there)
     if path.get("index") == "000":
         path |= {"level": "entries", "index": "000.p/8"}
 
@@ -109,6 +123,8 @@ def _choose_sizes(query: Any) -> None:
 
 
 def _as_int(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return int(value) if isinstance(value, int | str) and str(value).isdecimal() else None
 
 
@@ -125,10 +141,16 @@ def _settle(case: Any) -> None:
             command["lock"] = _as_int((case.path_parameters or {}).get("seq", 0))
         if case.method == "DELETE" and isinstance(command.get("name"), str):
             command["name"] = (case.path_parameters or {}).get("name", "")
-        if "leave" in command and isinstance(command["leave"], int) and case.path_parameters:
-            command["leave"] = case.path_parameters.get("leave")
+        if (leave := _as_int((case.path_parameters or {}).get("leave"))) is not None:
+            _shorten(command, leave)
         if "customer" in command and isinstance(command["customer"], str):
             command["customer"] = "acme"
+    elif case.path == "/v1/leave":
+        _plan(case.body)
+    elif case.path == "/v1/approvals" and isinstance(case.body.get("grant"), str):
+        case.body["grant"] = "approved"
+    elif case.path == "/v1/approvals/{approval}" and set(case.body) >= _ANSWER:
+        _answer(case.body, (case.path_parameters or {}).get("approval"))
     orders = case.body.get("orders")
     # A signature that is none is to be refused, so not all of them are made good.
     if isinstance(command, dict) and isinstance(orders, list) and len(orders) == 1 and _is_order(orders[0]):
@@ -152,6 +174,53 @@ def _policy_command(files: Any) -> Any:
         return ApplyPolicy.of(read).to_command()
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _shorten(command: dict[str, Any], leave: int) -> None:
+    """Order the leave of the path to end sooner, again and again: cancelled it could be but once."""
+    if _as_int(command.get("leave")) is None or isinstance(command["leave"], bool | str):
+        return
+    command["leave"] = leave
+    if command.get("ends_s") is None or _is_seconds(command["ends_s"]):
+        command["ends_s"] = next(_ENDS)
+
+
+def _is_seconds(value: Any) -> bool:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _plan(body: dict[str, Any]) -> None:
+    """Have a leave end after it starts, and be of someone whom the policy knows."""
+    times: list[Any] = [body.get("starts"), body.get("ends")]
+    if all(isinstance(each, str) and is_day(each) for each in times) and times[0] >= times[1]:
+        body["ends"] = "2029-06-01"
+    if isinstance(body.get("person"), str) and 0 < len(body["person"]) < 64 and ":" not in body["person"]:
+        body["person"] = "carol"
+
+
+def _answer(body: dict[str, Any], approval: Any) -> None:
+    """Make an answer carol's, unless its members are none in form."""
+    if body["decision"] not in ("given", "refused") or not all(
+        isinstance(body[name], kind)
+        for name, kind in (("person", str), ("signature", str), ("expires_s", int))
+    ):
+        return
+    try:
+        asked = _authority().call("approval.show", approval=approval)
+    except Refusal:
+        return
+    requested = Requested(
+        seq=asked["seq"],
+        identity=asked["identity"],
+        grant=asked["grant"],
+        answer_by_s=0,
+        ttl_s=asked["ttl_s"],
+    )
+    expires_s = asked["now_s"] + 60
+    message = answer_message(asked["origin"], requested, body["decision"], expires_s)
+    signature = sign_message(message, NAMESPACE, KEY)
+    body |= {"person": "carol", "expires_s": expires_s, "signature": signature}
 
 
 def _is_order(order: Any) -> bool:

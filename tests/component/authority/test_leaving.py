@@ -9,21 +9,18 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.commands import CancelLeave
-from appliance.authority.leaving import Booked, BookLeave, LeaveBody, WithdrawLeave, cancel_leave
-from appliance.authority.orders import OrderBody
+from appliance.authority.leaving import Booked, BookLeave, LeaveBody
 from appliance.authority.releases import Release
 from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal
 from appliance.evidence.verify import verify_evidence
-from appliance.requests import UserRequest, check_body
+from appliance.requests import UserRequest
 from audit.verifier import SqliteSource, Verdict
-from support.authority import NOW_MS, VKEY, TestAuthority, identity, order, running_authority
+from support.authority import VKEY, TestAuthority, identity, running_authority
+from support.circumstances import DAY, NOW_S, Answer, book, cancel, withdraw
 from support.ssh_examples import public_key
 
-NOW_S = NOW_MS // 1000
-DAY = 86_400
 KEY = public_key("ed25519", 1)
 
 
@@ -35,45 +32,6 @@ def authority(tmp_path: Path) -> Iterator[TestAuthority]:
     with SqliteSource(running.path) as source:
         report = verify_evidence(source, pinned_key=VKEY)
     assert report.verdict is Verdict.VERIFIED, report.to_json()
-
-
-class Answer:
-    """Where an answer arrives."""
-
-    def __init__(self) -> None:
-        self.arrived = threading.Event()
-        self.value: Any = None
-
-    def __call__(self, value: Any) -> None:
-        self.value = value
-        self.arrived.set()
-
-    def wait(self) -> Any:
-        assert self.arrived.wait(10)
-        return self.value
-
-
-def book(authority: TestAuthority, by: str = "carol", **changes: Any) -> Any:
-    fields: dict[str, Any] = {"person": "mtls:alice", "starts_s": NOW_S + DAY, "ends_s": NOW_S + 2 * DAY}
-    answer = Answer()
-    body = check_body(LeaveBody, fields | changes)
-    authority.writer.submit(BookLeave(identity(by), body, answer))
-    return answer.wait()
-
-
-def cancel(authority: TestAuthority, **fields: Any) -> Any:
-    command = CancelLeave(**fields)
-    assert authority.state.applied is not None
-    signed: Any = order(command.to_command(), policy=authority.state.applied.seq)
-    answer = Answer()
-    authority.writer.submit(cancel_leave(command, [OrderBody(**each) for each in signed["orders"]], answer))
-    return answer.wait()
-
-
-def withdraw(authority: TestAuthority, seq: int, by: str = "carol") -> Any:
-    answer = Answer()
-    authority.writer.submit(WithdrawLeave(identity(by), seq, answer))
-    return answer.wait()
 
 
 def issue(authority: TestAuthority) -> list[str]:

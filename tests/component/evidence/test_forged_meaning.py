@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,15 @@ from typing import Any
 import pytest
 
 from appliance.evidence.findings import Code
-from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.certificate import decode_tbs, encode_tbs
 from appliance.ssh.keys import fingerprint, format_public_key_line
 from appliance.ssh.signature import sign
-from audit.checkpoint import Checkpoint, sign_checkpoint
-from audit.ledger import Ledger
-from audit.stores.sqlite import SqliteReader, SqliteStore
-from audit.verifier import SqliteSource, Verdict
-from support.authority import LEDGER_KEY, NOW_MS, ORIGIN, VKEY, identity, order, running_authority
+from audit.verifier import Verdict
+from support.authority import NOW_MS, identity, order, running_authority
+from support.forging import Data, Entries, find, judge, read_entries
 from support.ssh_examples import private_key, public_key
 
-Data = dict[str, Any]
-Entries = list[tuple[str, Data]]
 KEY = public_key("ed25519", 1)
 
 
@@ -37,28 +31,7 @@ def honest(tmp_path: Path) -> Entries:
         authority.ask(identity(), UserRequest(public_key=KEY))
         authority.ask(identity("carol"), HostRequest(public_key=KEY, host="web-1.acme.example"))
         authority.ask(identity("mallory"), UserRequest(public_key=KEY))
-    reader = SqliteReader(path)
-    entries = [json.loads(raw) for raw in reader.entries(0, reader.size())]
-    reader.close()
-    return [(entry["kind"], entry["data"]) for entry in entries]
-
-
-def judge(path: Path, entries: Entries) -> EvidenceReport:
-    """Write entries into a log that is sound in its structure, and judge it."""
-    ledger = Ledger.create(SqliteStore.create(path))
-    with ledger.batch(NOW_MS) as batch:
-        for kind, data in entries:
-            batch.append(kind, data)
-    note = sign_checkpoint(Checkpoint(ORIGIN, ledger.size, ledger.root), LEDGER_KEY)
-    with ledger.batch(NOW_MS) as batch:
-        batch.add_checkpoint(note, ledger.size)
-    ledger.close()
-    with SqliteSource(path) as source:
-        return verify_evidence(source, pinned_key=VKEY)
-
-
-def find(entries: Entries, kind: str, number: int = 0) -> Data:
-    return [data for each, data in entries if each == kind][number]
+    return read_entries(path)
 
 
 def test_honest_log_is_verified_and_says_what_was_checked(tmp_path: Path, honest: Entries) -> None:

@@ -29,6 +29,19 @@ as = ["deploy"]
 name = "everything"
 identities = ["api:everything"]
 roles = ["admin", "auditor", "enroller", "operator"]
+[[person]]
+name = "carol"
+identities = ["api:carol"]
+keys = ["{key}"]
+[[group]]
+name = "owners"
+members = ["api:carol"]
+[[grant]]
+name = "approved"
+who.services = ["api:everything"]
+on = ["web"]
+as = ["deploy"]
+require = {{ approvals = 1, approvers = ["owners"] }}
 """
 
 
@@ -46,6 +59,10 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def test_schemathesis_finds_no_fault_with_the_service_or_its_description(service: Service) -> None:
     public_key = service.operator_key.with_suffix(".pub").read_text()
     (issued,) = service.issue({"public_key": public_key}, "everything")
+    days = {"person": "api:bob", "starts": "2028-01-01", "ends": "2028-01-02"}
+    booked = service.http("POST", "/v1/leave", days, as_="everything").json
+    wish = {"grant": "approved", "reason": "to be described"}
+    asked = service.http("POST", "/v1/approvals", wish, as_="everything").json
     service.settled("/v1/whoami", "everything")
     locked = service.cli("lock", "place", "identity", "oidc:ada", "--reason", "left", "--json")
     environment = {
@@ -58,6 +75,9 @@ def test_schemathesis_finds_no_fault_with_the_service_or_its_description(service
         "DESCRIBED_LOCK": str(json.loads(locked.stdout)["lock"]),
         "DESCRIBED_SERIAL": issued["serial"],
         "DESCRIBED_CREDENTIAL": service.credential("everything").split(".")[1],
+        "DESCRIBED_LEAVE": str(booked["leave"]),
+        "DESCRIBED_LEAVE_ENDS": "1830384000",  # as booked above
+        "DESCRIBED_APPROVAL": str(asked["approval"]),
         "DESCRIBED_OTHER_CREDENTIAL": service.credential("other").split(".")[1],
     }
     done = subprocess.run(

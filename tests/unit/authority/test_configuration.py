@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,45 @@ def test_what_is_wrong_is_said_with_table_and_key(
 def test_directory_without_a_configuration_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="chancery init"):
         load_config(tmp_path, {})
+
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "leave.md"
+
+
+def test_feed_of_the_document_is_one(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    load(tmp_path, example + GOOD)
+    (feed,) = load_config(tmp_path, {}).leave.feeds
+    assert (feed.name, feed.interval_s, feed.timeout_s, feed.timezone) == (
+        "holidays",
+        900,
+        20,
+        "Europe/Berlin",
+    )
+    assert feed.summary == "Leave: {person}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ('name = "a"\nfile = "a.ics"', "expected one of person, organizers"),
+        ('name = "a"\nfile = "a.ics"\nperson = "ada"\nsummary = "{person}"', "expected one of person"),
+        ('name = "a"\nperson = "ada"', "expected one of url and file"),
+        ('name = "a"\nfile = "a.ics"\nsummary = "Leave"', "expected {person} in it"),
+        ('name = "a"\nfile = "a.ics"\nperson = "ada"\ntimezone = "Middle/Earth"', "a time zone such as"),
+        ('name = "a"\nfile = "a.ics"\nperson = "ada"\ntimeout = "1h"', "300"),
+        ('name = "a"\nfile = "a.ics"\nperson = "ada"\ninterval = "soon"', "a duration such as"),
+        ('name = "a"\nfile = "a.ics"\nperson = "ada"\ncolour = "red"', "unknown key"),
+        ('name = "../a"\nfile = "a.ics"\nperson = "ada"', "name"),
+    ],
+)
+def test_feed_that_is_none_is_refused(tmp_path: Path, keys: str, expected: str) -> None:
+    load_text = f"[[leave.feed]]\n{keys}\n{GOOD}"
+    with pytest.raises(ConfigError, match=expected):
+        load(tmp_path, load_text)
+
+
+def test_two_feeds_of_one_name_are_refused(tmp_path: Path) -> None:
+    feed = '[[leave.feed]]\nname = "a"\nfile = "a.ics"\nperson = "ada"\n'
+    with pytest.raises(ConfigError, match="two feeds have one name"):
+        load(tmp_path, feed + feed + GOOD)

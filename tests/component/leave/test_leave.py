@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from appliance.authority.commands import CancelLeave
 from appliance.cli.console import Shell
 from appliance.cli.feeds import sync_feed
+from appliance.cli.main import main
 from appliance.clock import now_ms
+from appliance.setup.doctor import examine
 from support.calendars import calendar, event
 from support.ordering import give_order
-from support.service import HOST, POLICY, Service, make_service
+from support.service import CHANCERY, Service
 
 DAY = 86_400
-PERSONS = """
-[[person]]
-name = "ada"
-identities = ["api:alice", "mtls:alice"]
-"""
-FEED = """
-[[leave.feed]]
-name = "holidays"
-file = "{file}"
-timezone = "Europe/Berlin"
-summary = "Leave: {{person}}"
-interval = "15m"
-"""
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    made = make_service(tmp_path_factory.mktemp("leave"), POLICY + PERSONS)
-    with (made.data / "chancery.toml").open("a") as config:
-        config.write(FEED.format(file=made.scratch / "holidays.ics"))
-    with made.running(CHANCERY_SERVICE_WORKERS="1"):
-        made.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
-        yield made
-    report = json.loads(made.cli("ledger", "verify", "--json").stdout)
-    assert report["verdict"] == "verified", report
 
 
 def moment(after_s: float) -> str:
@@ -61,7 +39,7 @@ def cancel(service: Service, leave: int) -> None:
     give_order(service, CancelLeave(leave=leave))
 
 
-def listed(service: Service, query: str = "", as_: str = "carol") -> list[dict[str, Any]]:
+def listed(service: Service, query: str = "?person=ada", as_: str = "carol") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = service.settled(f"/v1/leave{query}", as_)["leave"]
     return found
 
@@ -75,8 +53,7 @@ def test_leave_booked_late_revokes_what_is_live_and_names_itself_on_record(servi
     booked = book(service, person="ada", starts=moment(0), ends=moment(DAY))
     assert booked["revoked"] == [issued["serial"]]
     assert "sessions that are open are not ended" in booked["note"]
-    service.settled("/v1/whoami", "carol")
-    shown = json.loads(service.cli("cert", "show", issued["serial"], "--json").stdout)
+    shown = service.settled(f"/v1/certificates/{issued['serial']}", "dave")
     assert (shown["state"], shown["revocation"]["by"]) == ("revoked", f"entry {booked['leave']}")
     (found,) = listed(service, "?person=api:alice")
     assert (found["person"], found["state"]) == ("ada", "away")
@@ -111,12 +88,12 @@ def test_same_leave_is_booked_once(service: Service) -> None:
 
 def test_everyone_books_and_sees_his_own_leave_and_no_other_s(service: Service) -> None:
     own = book(service, "bob", starts=moment(DAY), ends=moment(2 * DAY))
-    assert own["person"] == "api:bob"
+    assert own["person"] == "bob"
     refused = service.http(
         "POST", "/v1/leave", {"person": "ada", "starts": moment(0), "ends": moment(9)}, as_="bob"
     )
     assert (refused.status, refused.slug) == (403, "policy-denied")
-    assert [each["leave"] for each in listed(service, as_="bob")] == [own["leave"]]
+    assert [each["leave"] for each in listed(service, "", "bob")] == [own["leave"]]
     assert service.http("GET", "/v1/leave?person=ada", as_="bob").status == 403
     # Giving access back is for operators, also one's own: by order.
     forged = {"command": {"verb": "leave.cancel", "leave": own["leave"]}, "orders": []}
@@ -178,13 +155,13 @@ def test_feed_adds_leave_and_what_vanishes_from_it_waits_for_an_operator(service
     shortened = sync(service, short)
     assert (shortened["booked"], shortened["withdrawn"]) == ([], [extended])
     assert sync(service, short)["withdrawn"] == []
-    (pending,) = listed(service, "?pending=true")
+    (pending,) = listed(service, "?person=ada&pending=true")
     assert (pending["leave"], pending["pending_cancellation"]) == (extended, True)
     # Shown again, it is as good as new.
     (again,) = sync(service, longer)["booked"]
-    assert listed(service, "?pending=true") == []
+    assert listed(service, "?person=ada&pending=true") == []
     sync(service, other)
-    assert {each["leave"] for each in listed(service, "?pending=true")} == {seq, again}
+    assert {each["leave"] for each in listed(service, "?person=ada&pending=true")} == {seq, again}
     for leave in (seq, again):
         cancel(service, leave)
     assert listed(service) == []
@@ -199,12 +176,11 @@ def test_feed_that_cannot_be_read_changes_nothing_and_is_shown(service: Service)
     (failed,) = json.loads(done.stdout)["feeds"]
     assert "not a calendar" in failed["problem"]
     assert [each["leave"] for each in listed(service)] == [seq]
-    assert listed(service, "?pending=true") == []
+    assert listed(service, "?person=ada&pending=true") == []
     assert "not a calendar" in service.cli("status").stdout
-    findings = json.loads(service.cli("doctor", "--json", check=False).stdout)
-    (finding,) = [each for each in findings if each["check"] == "leave"]
-    assert finding["verdict"] == "problem"
-    assert "holidays" in finding["detail"]
+    (finding,) = [each for each in examine(Shell(data=service.data).config()) if each.check == "leave"]
+    assert finding.verdict == "problem"
+    assert "holidays" in finding.detail
     unknown = sync(service, event(f"DTSTART;VALUE=DATE:{near}", "SUMMARY:Leave: mallory"), check=False)
     assert "no person mallory" in unknown["problem"]
     assert unknown["withdrawn"] == [seq]
@@ -219,5 +195,30 @@ def test_calendar_file_is_imported(service: Service, tmp_path: Path) -> None:
     assert [each["person"] for each in done["booked"]] == ["ada", "ada"]
     for each in done["booked"]:
         cancel(service, each["leave"])
-    nobody = service.cli("leave", "import", file, check=False)
-    assert nobody.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--person", "ada", "--summary", "{person}"], ["--summary", "x"], ["--attendee", "ada"]]
+)
+def test_import_without_a_word_on_whose_leave_it_is_is_wrong_usage(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    done = CliRunner().invoke(main, ["--data", str(tmp_path), "leave", "import", "ada.ics", *arguments])
+    assert done.exit_code == 2
+
+
+def test_watched_feed_is_read_by_itself(service: Service) -> None:
+    near = time.strftime("%Y%m%d", time.gmtime(time.time() + 20 * DAY))
+    path = service.scratch / "holidays.ics"
+    path.write_bytes(calendar(event(f"DTSTART;VALUE=DATE:{near}", "SUMMARY:Leave: ada", uid="watched")))
+    (service.data / "leave" / "holidays.json").unlink(missing_ok=True)
+    watching = subprocess.Popen([CHANCERY, "--data", service.data, "leave", "sync", "--watch"])
+    try:
+        deadline = time.monotonic() + 30
+        while not (found := [each for each in listed(service) if each["uid"] == "watched"]):
+            assert time.monotonic() < deadline, "the feed was not read"
+            time.sleep(0.1)
+    finally:
+        watching.terminate()
+        watching.wait(10)
+    cancel(service, found[0]["leave"])

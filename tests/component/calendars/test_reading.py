@@ -1,0 +1,154 @@
+"""Calendars by way of their reader: files and real HTTPS, and what must not cost more than it may."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from appliance.calendars.fetch import Unreachable, check_url
+from appliance.calendars.reading import Source, UnreadableFeed, read_source
+from appliance.setup.tls import make_server_certificate
+from support.calendars import calendar, event
+
+NOW_S = int(time.time())
+SOON = time.strftime("%Y%m%d", time.gmtime(NOW_S + 30 * 86_400))
+LEAVE = calendar(event(f"DTSTART;VALUE=DATE:{SOON}", "SUMMARY:Leave: ada"))
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def source(**fields: Any) -> Source:
+    return Source(zone=ZoneInfo("Europe/Berlin"), **fields)
+
+
+class Server(ThreadingHTTPServer):
+    """A server whose clients may hang up, which is what they are to do here."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(answer: Answer, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Serve what a function answers, with TLS if there is a certificate; yield the URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_request(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*map(str, tls))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}/ada.ics?key=1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def send(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | dict(headers or {})).items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def test_feed_is_read_over_https_from_whom_the_configured_certificate_says(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    for path, pem in zip((key, certificate), make_server_certificate(["127.0.0.1"], NOW_S), strict=True):
+        path.write_bytes(pem)
+    with serving(send(LEAVE), (certificate, key)) as url:
+        (found,) = read_source(source(url=url, ca=certificate), NOW_S)
+        assert found.summary == "Leave: ada"
+        with pytest.raises(UnreadableFeed, match="CERTIFICATE_VERIFY_FAILED"):
+            read_source(source(url=url), NOW_S)
+
+
+def test_file_is_read_with_or_without_a_byte_order_mark_and_not_beyond_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "ada.ics"
+    path.write_bytes(b"\xef\xbb\xbf" + LEAVE)
+    assert len(read_source(source(file=path), NOW_S)) == 1
+    with pytest.raises(UnreadableFeed, match="longer than 100 bytes"):
+        read_source(source(file=path, max_bytes=100), NOW_S)
+    with pytest.raises(UnreadableFeed, match="cannot be read"):
+        read_source(source(file=tmp_path / "nothing.ics"), NOW_S)
+
+
+def test_reader_is_another_user_where_root_has_one_for_it(tmp_path: Path) -> None:
+    """The file is opened by whoever asks: the reader's user could not."""
+    path = tmp_path / "ada.ics"
+    path.touch(mode=0o600)
+    path.write_bytes(LEAVE)
+    assert len(read_source(source(file=path, user="nobody"), NOW_S)) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (send(b"gone", 410), "status 410"),
+        (send(b"<html>sign in</html>"), "not a calendar"),
+        (send(LEAVE * 100), "more than 10000 bytes"),
+        (send(LEAVE, headers={"Content-Length": "9999"}), "bytes less than it said"),
+        (send(b"", 302, {"Location": "/ada.ics"}), "redirected more than"),
+        (send(b"", 302, {"Location": "ftp://example.org/ada.ics"}), "expected a URL with https"),
+    ],
+)
+def test_answer_that_is_no_calendar_is_refused_without_its_address(answer: Answer, complaint: str) -> None:
+    with serving(answer) as url, pytest.raises(UnreadableFeed, match=complaint) as caught:
+        read_source(source(url=url, max_bytes=10_000, timeout_s=5), NOW_S)
+    assert "key=1" not in str(caught.value)
+
+
+def test_server_that_trickles_is_given_up_in_time() -> None:
+    def trickle(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for octet in LEAVE:
+            handler.wfile.write(bytes([octet]))
+            time.sleep(0.05)
+
+    began = time.monotonic()
+    with pytest.raises(UnreadableFeed, match="not read within 2 s"), serving(trickle) as url:
+        read_source(source(url=url, timeout_s=2), NOW_S)
+    assert time.monotonic() - began < 10
+
+
+def test_rule_that_never_comes_true_is_given_up_in_time(tmp_path: Path) -> None:
+    rule = "RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"
+    bombs = [event(f"DTSTART;VALUE=DATE:{SOON}", rule, uid=str(number)) for number in range(1_000)]
+    path = tmp_path / "bomb.ics"
+    path.write_bytes(calendar(*bombs))
+    with pytest.raises(UnreadableFeed, match="not read within 2 s"):
+        read_source(source(file=path, timeout_s=2), NOW_S)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.org/a.ics", "file:///etc/passwd", "https://", "https://example.org/a b", "ada.ics"],
+)
+def test_url_that_is_not_https_is_refused(url: str) -> None:
+    with pytest.raises(Unreachable):
+        check_url(url)

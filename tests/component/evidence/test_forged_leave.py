@@ -1,0 +1,175 @@
+"""Leave that was not kept, and approvals that nobody gave, in logs of sound structure: each is found."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from appliance.authority.releases import Release
+from appliance.evidence.findings import Code
+from appliance.requests import UserRequest
+from audit.verifier import Verdict
+from support.authority import identity, running_authority
+from support.circumstances import DAY, NOW_S, answer, apply, book, cancel, policy, request, withdraw
+from support.forging import Entries, find, judge, read_entries
+from support.ssh_examples import public_key
+
+KEY = public_key("ed25519", 1)
+
+
+@pytest.fixture
+def honest(tmp_path: Path) -> Entries:
+    """Return a log of approvals that were given, and of leave that was kept, cancelled and withdrawn."""
+    with running_authority(tmp_path / "honest.db") as authority:
+        apply(authority, policy())
+        seq, _ = request(authority)
+        answer(authority, seq, "bob")
+        assert isinstance(authority.ask(identity(), UserRequest(public_key=KEY, grant="prod")), Release)
+        answer(authority, seq, "eve", "refused")
+        assert isinstance(authority.ask(identity(), UserRequest(public_key=KEY, grant="logs")), Release)
+        by_feed = book(authority, person="bob", source={"feed": "holidays", "uid": "1"})
+        withdraw(authority, by_feed.leave.seq)
+        cancel(authority, leave=by_feed.leave.seq)
+        assert len(book(authority, person="alice", starts_s=NOW_S).revoked) == 2
+        authority.ask(identity(), UserRequest(public_key=KEY))
+    return read_entries(tmp_path / "honest.db")
+
+
+def test_honest_log_is_verified_and_says_what_was_checked(tmp_path: Path, honest: Entries) -> None:
+    report = judge(tmp_path / "again.db", honest)
+    assert report.verdict is Verdict.VERIFIED, report.to_json()
+    assert report.checked["approval signatures"] == 2
+    assert report.checked["replayed refusals"] == 1
+
+
+def keep_certificate(entries: Entries) -> None:
+    entries.remove(("certificate.revoked", find(entries, "certificate.revoked", 1)))
+
+
+def keep_all_certificates(entries: Entries) -> None:
+    """Of a leave that is the last entry: nothing comes after it that could show what is missing."""
+    while entries[-1][0] != "leave.booked":
+        entries.pop()
+
+
+def revoke_what_the_leave_does_not_reach(entries: Entries) -> None:
+    find(entries, "certificate.revoked")["serial"] = str(1 << 48 | 999)
+
+
+def revoke_by_another_entry(entries: Entries) -> None:
+    find(entries, "certificate.revoked")["by"] = 3
+
+
+def hide_the_leave(entries: Entries) -> None:
+    """The revocations cite it still."""
+    place = max(place for place, (kind, _) in enumerate(entries) if kind == "leave.booked")
+    entries[place] = ("node.started", {"node": "x", "software": "x", "size": 0, "root": "0" * 64})
+
+
+def book_for_another(entries: Entries) -> None:
+    find(entries, "leave.booked", 1)["by"]["subject"] = "bob"
+
+
+def book_for_fewer_accounts(entries: Entries) -> None:
+    find(entries, "leave.booked", 1)["identities"].pop()
+
+
+def book_what_is_over(entries: Entries) -> None:
+    find(entries, "leave.booked", 1).update(starts_s=NOW_S - DAY, ends_s=NOW_S)
+
+
+def withdraw_what_came_from_no_feed(entries: Entries) -> None:
+    del find(entries, "leave.booked")["source"]
+
+
+def cancel_another(entries: Entries) -> None:
+    find(entries, "leave.cancelled")["leave"] += 1
+
+
+def lengthen_by_cancelling(entries: Entries) -> None:
+    find(entries, "leave.cancelled")["ends_s"] = NOW_S + 9 * DAY
+
+
+def refuse_for_leave_that_there_is_not(entries: Entries) -> None:
+    find(entries, "certificate.denied")["identity"]["subject"] = "carol"
+
+
+def ask_without_a_grant(entries: Entries) -> None:
+    find(entries, "approval.requested")["identity"]["subject"] = "mallory"
+
+
+def ask_for_longer(entries: Entries) -> None:
+    find(entries, "approval.requested")["ttl_s"] += 1
+
+
+def give_as_another(entries: Entries) -> None:
+    find(entries, "approval.given")["person"] = "eve"
+
+
+def give_for_oneself(entries: Entries) -> None:
+    find(entries, "approval.given")["person"] = "alice"
+
+
+def give_for_longer(entries: Entries) -> None:
+    find(entries, "approval.given")["expires_s"] += 60
+
+
+def forge_the_signature(entries: Entries) -> None:
+    given = find(entries, "approval.given")
+    blob = bytearray(base64.b64decode(given["signature"]))
+    blob[-1] ^= 1
+    given["signature"] = base64.b64encode(bytes(blob)).decode()
+
+
+def refuse_as_another(entries: Entries) -> None:
+    find(entries, "approval.refused")["person"] = "bob"
+
+
+def issue_without_approval(entries: Entries) -> None:
+    place = next(place for place, (kind, _) in enumerate(entries) if kind == "approval.given")
+    entries[place] = ("node.started", {"node": "x", "software": "x", "size": 0, "root": "0" * 64})
+
+
+def cite_nothing(entries: Entries) -> None:
+    del find(entries, "certificate.intent")["approvals"]
+
+
+def cite_what_nobody_asked(entries: Entries) -> None:
+    find(entries, "certificate.intent")["approvals"] = [3]
+
+
+FORGERIES: Mapping[Callable[[Entries], None], Code] = {
+    keep_certificate: Code.OMITTED_REVOCATION,
+    keep_all_certificates: Code.OMITTED_REVOCATION,
+    revoke_what_the_leave_does_not_reach: Code.OMITTED_REVOCATION,
+    revoke_by_another_entry: Code.NOT_ENTITLED,
+    hide_the_leave: Code.NOT_ENTITLED,
+    book_for_another: Code.NOT_ENTITLED,
+    book_for_fewer_accounts: Code.WRONG_LEAVE,
+    book_what_is_over: Code.WRONG_LEAVE,
+    withdraw_what_came_from_no_feed: Code.WRONG_LEAVE,
+    cancel_another: Code.BAD_ORDER,
+    lengthen_by_cancelling: Code.BAD_ORDER,
+    refuse_for_leave_that_there_is_not: Code.WRONG_DENIAL,
+    ask_without_a_grant: Code.WRONG_APPROVAL,
+    ask_for_longer: Code.WRONG_APPROVAL,
+    give_as_another: Code.WRONG_APPROVAL,
+    give_for_oneself: Code.WRONG_APPROVAL,
+    give_for_longer: Code.WRONG_APPROVAL,
+    forge_the_signature: Code.WRONG_APPROVAL,
+    refuse_as_another: Code.WRONG_APPROVAL,
+    issue_without_approval: Code.NOT_ALLOWED,
+    cite_nothing: Code.WRONG_INTENT,
+    cite_what_nobody_asked: Code.WRONG_INTENT,
+}
+
+
+@pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__)
+def test_forgery_is_found(tmp_path: Path, honest: Entries, forge: Callable[[Entries], None]) -> None:
+    forge(honest)
+    report = judge(tmp_path / "forged.db", honest)
+    assert report.verdict is Verdict.TAMPERED
+    assert FORGERIES[forge] in {finding.code for finding in report.findings}, report.to_json()

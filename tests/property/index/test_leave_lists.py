@@ -1,0 +1,87 @@
+"""The index lists the leave that the state holds, whatever is booked, withdrawn and cancelled, and when."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.authority.leaves import Leaves
+from appliance.index.leave import LeaveFilter, list_leaves
+from appliance.index.projection import Projection
+from appliance.index.queries import Index
+from appliance.index.recorded import read_entry
+from support.histories import START_MS, History, begin, identity, ordered
+
+START_S = START_MS // 1000
+PERSONS = ("ada", "oidc:bob")
+FEEDS: tuple[dict[str, Any], ...] = ({}, {"source": {"feed": "holidays", "uid": "1"}})
+
+
+@st.composite
+def leave_histories(draw: st.DrawFn) -> History:
+    history = begin()
+    for _ in range(draw(st.integers(1, 12))):
+        booked = [entry.seq for entry in history.entries if entry.kind == "leave.booked"]
+        step = draw(st.sampled_from(("book", "book", "withdraw", "cancel", "shorten")))
+        if step == "book" or not booked:
+            history.add("leave.booked", draw(_bookings()))
+            continue
+        leave = draw(st.sampled_from(booked))
+        if step == "withdraw":
+            history.add("leave.withdrawn", {"leave": leave, "by": identity("carol")})
+        else:
+            ends: dict[str, Any] = {} if step == "cancel" else {"ends_s": START_S + draw(st.integers(1, 3))}
+            history.add("leave.cancelled", {"leave": leave, **ends, **ordered("leave.cancel")})
+    return history
+
+
+@st.composite
+def _bookings(draw: st.DrawFn) -> dict[str, Any]:
+    person = draw(st.sampled_from(PERSONS))
+    starts_s = START_S + draw(st.integers(-2, 3))
+    return {
+        "person": person,
+        "identities": ["oidc:ada"] if person == "ada" else [person],
+        "starts_s": starts_s,
+        "ends_s": starts_s + draw(st.integers(1, 4)),
+        "by": identity("carol"),
+        **draw(st.sampled_from(FEEDS)),
+    }
+
+
+@given(leave_histories(), st.integers(-1, 7))
+@settings(max_examples=40, deadline=None)
+def test_index_lists_what_the_state_holds(history: History, after_s: int) -> None:
+    state = Leaves()
+    for entry in history.entries:
+        data: Any = entry.data
+        match entry.kind:
+            case "leave.booked":
+                state.book(entry.seq, data)
+            case "leave.withdrawn":
+                state.withdraw(data["leave"])
+            case "leave.cancelled":
+                state.cancel(data["leave"], data.get("ends_s"))
+    now_s = START_S + after_s
+    held = {
+        (each.seq, each.person, each.starts_s, each.ends_s, each.withdrawn)
+        for each in state
+        if each.ends_s > now_s
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "index.db"
+        projection = Projection.open(path)
+        projection.apply([read_entry(entry.raw) for entry in history.entries])
+        with Index(path).snapshot() as snapshot:
+            records = list_leaves(snapshot, LeaveFilter(), now_s=now_s, cursor=None, limit=100).records
+            pending = list_leaves(snapshot, LeaveFilter(pending=True), now_s=now_s, cursor=None, limit=100)
+        projection.close()
+    listed = {
+        (each.seq, each.person, each.starts_s, each.ends_s, each.withdrawn_ms is not None) for each in records
+    }
+    assert listed == held
+    assert {each.seq for each in pending.records} == {seq for seq, *_, withdrawn in held if withdrawn}
