@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from appliance.authority.records import Ca, IssuedCertificate
 from appliance.authority.rotation import Live, count_live, next_step, trust_wait_s
 from appliance.authority.state import State
 from appliance.authority.writer import At
 
 
-def describe_cas(state: State, at: At) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasView:
+    """What the overview is made of, taken at one moment: to be gone through while the writer goes on."""
+
+    cas: tuple[Ca, ...]
+    certificates: tuple[IssuedCertificate, ...]
+    wait_s: int
+    now_s: int
+    size: int
+
+
+def view_cas(state: State, at: At) -> CasView:
+    """Take it from the state; a hundredth of a second for a million certificates."""
+    return CasView(
+        cas=tuple(state.cas.values()),
+        certificates=tuple(state.certificates.values()),
+        wait_s=trust_wait_s(state),
+        now_s=at.time_s,
+        size=at.tree.size,
+    )
+
+
+def describe_cas(view: CasView) -> dict[str, Any]:
     """Return every key on record, and the size of the ledger that this is of."""
-    return {"cas": list(_describe_keys(state, at.time_s)), "ledger_size": at.tree.size}
+    return {"cas": list(_describe_keys(view)), "ledger_size": view.size}
 
 
-def _describe_keys(state: State, now_s: int) -> Iterator[dict[str, Any]]:
-    live, wait_s = count_live(state, now_s), trust_wait_s(state)
-    for ca in state.cas.values():
+def _describe_keys(view: CasView) -> Iterator[dict[str, Any]]:
+    live = count_live(view.certificates, view.now_s)
+    for ca in view.cas:
         for key in ca.keys:
             found = live.get(key.fingerprint, Live())
             yield {
@@ -31,5 +55,5 @@ def _describe_keys(state: State, now_s: int) -> Iterator[dict[str, Any]]:
                 "since_ms": key.since_ms,
                 "live": found.count,
                 "live_until_s": found.until_s,
-                "next": next_step(ca, key, found, now_s, wait_s),
+                "next": next_step(ca, key, found, view.now_s, view.wait_s),
             }

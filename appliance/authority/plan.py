@@ -153,7 +153,8 @@ def _signing_key(state: State, profile: Profile, certificate_type: CertificateTy
     if key.halted:
         raise Refusal(
             "issuance-halted",
-            f"the CA {ca.name} is halted: the token gave a bad signature for its key {key.fingerprint}",
+            f"the CA {ca.name} is halted: the token gave a bad signature for its key {key.fingerprint}; an "
+            "operator makes another with `chancery ca rotate`",
         )
     return key
 

@@ -11,13 +11,14 @@ The authority asks these rules before it records a step, an audit asks them agai
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from appliance.authority.commands import CaStep, CreateCa, PromoteCa, RetireCa, RotateCa, TrustCa
 from appliance.authority.events import CaPhase, Event, OrderData
-from appliance.authority.records import Ca, CaKey, Phase
+from appliance.authority.records import Ca, CaKey, IssuedCertificate, Phase
 from appliance.authority.state import State
 from appliance.clock import format_rfc3339
 from appliance.errors import Refusal
@@ -42,18 +43,16 @@ class Live:
     until_s: int = 0
 
 
-def count_live(state: State, now_s: int) -> dict[str, Live]:
+def count_live(certificates: Iterable[IssuedCertificate], now_s: int) -> dict[str, Live]:
     """Return what is live of each key, by fingerprint; those count that are still with the token.
 
-    Takes a tenth of a second for a million certificates.
+    Takes half a second for a million certificates.
     """
-    counts: dict[str, int] = {}
-    until: dict[str, int] = {}
-    for each in state.certificates.values():
+    ends: defaultdict[str, list[int]] = defaultdict(list)
+    for each in certificates:
         if each.valid_before > now_s and not each.revoked and each.outcome in {None, "issued"}:
-            counts[each.ca_key] = counts.get(each.ca_key, 0) + 1
-            until[each.ca_key] = max(until.get(each.ca_key, 0), each.valid_before)
-    return {key: Live(count=count, until_s=until[key]) for key, count in counts.items()}
+            ends[each.ca_key].append(each.valid_before)
+    return {key: Live(count=len(found), until_s=max(found)) for key, found in ends.items()}
 
 
 def check_new_key(command: NewCaKey, state: State) -> Ca | CreateCa:
@@ -158,7 +157,9 @@ def check_step(command: CaStep, state: State, now_s: int) -> str:
             return _check_trust(ca, key)
         case PromoteCa():
             return _check_promotion(command, ca, key, now_s, trust_wait_s(state))
-    return _check_retirement(command, ca, key, count_live(state, now_s).get(key.fingerprint, Live()))
+    # On the writer's thread, and so at the cost of whoever waits: there are a few retirements in a year.
+    live = count_live(state.certificates.values(), now_s).get(key.fingerprint, Live())
+    return _check_retirement(command, ca, key, live)
 
 
 def trust_wait_s(state: State) -> int:

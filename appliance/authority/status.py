@@ -106,6 +106,7 @@ class Status:
                     problems.append(f"the CA {name} of {customer.name} has no key that signs: create one")
                 elif key.halted:
                     problems.append(
-                        f"the CA {name} is halted: the token gave a bad signature for {key.fingerprint}"
+                        f"the CA {name} is halted: the token gave a bad signature for {key.fingerprint}; "
+                        f"`chancery ca rotate {name}`, then `ca promote` and `ca retire` (docs/rotation.md)"
                     )
         return problems

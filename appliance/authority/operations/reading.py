@@ -10,7 +10,7 @@ from appliance.authority.bundle import FRESH_S, HostView, view_host
 from appliance.authority.krl import KrlView, MadeKrl, view_krl
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
-from appliance.authority.overview import describe_cas
+from appliance.authority.overview import CasView, describe_cas, view_cas
 from appliance.authority.server import Peer, Reply
 from appliance.authority.state import State
 from appliance.authority.writer import At, ReadState
@@ -118,10 +118,17 @@ class Reading:
         self._parts.writer.submit(ReadState(self._parts.status, reply))
 
     def _cas(self, peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
-        """Tell all of the CAs' keys. For who stands at the machine: it counts every certificate there is."""
+        """Tell all of the CAs' keys. For who stands at the machine: it goes through every certificate."""
         if not peer.local:
             raise Refusal("not-found", "the authority tells this on its admin socket only")
-        self._parts.writer.submit(ReadState(describe_cas, reply))
+
+        def answer(found: object) -> None:
+            if not isinstance(found, CasView):
+                reply(found)
+                return
+            threading.Thread(target=lambda: reply(describe_cas(found)), name="overview", daemon=True).start()
+
+        self._parts.writer.submit(ReadState(view_cas, answer))
 
     def _probe(self, _peer: Peer, _args: Mapping[str, Any], reply: Reply) -> None:
         self._parts.probe(reply)

@@ -84,6 +84,15 @@ def test_retired_key_is_not_expected_and_need_not_be_there() -> None:
     assert find_keys(state, closed_pool()).cas == {}
 
 
+def test_key_that_was_released_is_expected_no_more() -> None:
+    pool, key = closed_pool(), public_key("ed25519", 11).to_cryptography()
+    pool.private_key(key, "a key of the CA users")
+    with pytest.raises(KeyRefused):
+        pool.private_key(key, "something else")
+    pool.release_key(key)
+    pool.private_key(key, "something else")
+
+
 def test_pool_without_a_module_says_so_and_keeps_trying(tmp_path: Path) -> None:
     pool = closed_pool()
     pool.start()

@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance.authority.commands import RotateCa
 from support.load import BODY
+from support.orders import give, give_credentials
 from support.receivers import Receiver, receiving
-from support.service import HOST, POLICY, Service, free_port, make_service
+from support.service import POLICY, Service, free_port, make_service
 
 MORE = """
 [[grant]]
@@ -36,6 +39,10 @@ class Watched:
     service: Service
     port: int
     paged: Path
+
+    def read_paged(self) -> list[dict[str, Any]]:
+        """Return what the command has got."""
+        return [json.loads(line) for line in self.paged.read_text().splitlines()]
 
     def waiting(self) -> dict[str, float]:
         """Return how many alarms each way has still to bring, as Prometheus is told."""
@@ -64,7 +71,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     with service.running(
         CHANCERY_ALARMS_WEBHOOK=f"file:{scratch / 'webhook'}", CHANCERY_ALARMS_COMMAND=str(program)
     ):
-        service.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
+        give_credentials(service, "alice", "bob")
         yield Watched(service=service, port=port, paged=paged)
     assert "secret" not in service.log
 
@@ -74,8 +81,8 @@ def test_receiver_that_is_down_loses_nothing_and_holds_up_nobody(watched: Watche
     watched.wait_until("command", delivered=True)
     watched.wait_until("log", delivered=True)
     assert watched.waiting()["webhook"] > 5
-    paged = [json.loads(line) for line in watched.paged.read_text().splitlines()]
-    lines = [json.loads(line) for line in service.log.splitlines() if '"event"' in line]
+    paged = [each for each in watched.read_paged() if "entry" in each]
+    lines = [each for each in map(json.loads, service.log.splitlines()) if {"event", "seq"} <= each.keys()]
     assert [(each["entry"], each["event"]) for each in paged] == [
         (each["seq"], each["event"]) for each in lines
     ]
@@ -86,7 +93,7 @@ def test_receiver_that_is_down_loses_nothing_and_holds_up_nobody(watched: Watche
     with receiving(receiver, watched.port):
         receiver.wait_asked(1)  # and does not answer yet
         assert service.issue(BODY)
-        service.order("ca", "rotate", "acme-users", "--phase", "created")
+        give(service, RotateCa(name="acme-users", algorithm="ecdsa-p256", phase="created"))
         service.kill("index")
         receiver.answers.set()
         receiver.wait_for("ca.created", 3)
@@ -105,6 +112,19 @@ def test_receiver_that_is_down_loses_nothing_and_holds_up_nobody(watched: Watche
     assert len(again.alarms) == 1, (quiet, again.alarms)
     assert alarm["severity"] == "critical"
     assert alarm["details"]["reason"] == "db is down"
+
+
+def test_authority_that_stays_down_is_an_alarm_though_it_records_nothing_any_more(watched: Watched) -> None:
+    hold = watched.service.data / "run" / "hold"
+    hold.write_text("altered at entry 7\n")  # as the authority does, before it ends
+    deadline = time.monotonic() + 20
+    while "altered at entry 7" not in watched.paged.read_text():
+        assert time.monotonic() < deadline, watched.service.log[-2_000:]
+        time.sleep(0.05)
+    hold.unlink()
+    (alarm,) = [each for each in watched.read_paged() if each["event"] == "hold"]
+    assert alarm["severity"] == "critical"
+    assert "entry" not in alarm
 
 
 def test_alarms_are_listed_with_what_is_still_to_bring(watched: Watched) -> None:

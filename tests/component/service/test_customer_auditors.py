@@ -16,6 +16,8 @@ from urllib.parse import quote
 
 import pytest
 
+from appliance.authority.commands import AddHost, LabelBody
+from support.orders import give, give_credentials
 from support.service import POLICY, Reply, Service, make_service
 
 GLOBEX: Final = """
@@ -70,15 +72,19 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
         paths += ["--policy", scratch / name]
     service = make_service(scratch, _without_root(POLICY) + re.sub(r"([{}])", r"\1\1", GLOBEX), *paths)
     with service.running():
-        service.order("host", "add", "web-1.acme.example", "--customer", "acme", "--label", "role=web")
-        service.order("host", "add", "safe.globex.example", "--customer", "globex", "--label", "role=vault")
+        give_credentials(service, "alice", "gina", "erin", "dave", "spy")
+        for host, customer, role in (
+            ("web-1.acme.example", "acme", "web"),
+            ("safe.globex.example", "globex", "vault"),
+        ):
+            label = LabelBody(name="role", value=role)
+            give(service, AddHost(name=host, customer=customer, names=[host], labels=[label]))
         key = service.operator_key.with_suffix(".pub").read_text()
         service.issue({"public_key": key, "host_groups": ["web"]})
         service.issue({"public_key": key, "host": "web-1.acme.example"}, "erin", "host")
         (issued,) = service.issue({"public_key": key, "reason": "globex audit"}, "gina")
         service.issue({"public_key": key, "host": "safe.globex.example"}, "erin", "host")
         shown = service.settled(f"/v1/certificates/{issued['serial']}", "dave")
-        service.credential("spy")
         service.settled("/v1/hosts", "dave")
         yield Secret(
             service=service,

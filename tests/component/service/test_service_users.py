@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -108,6 +109,14 @@ def test_memory_environment_and_signals_of_another_user_s_process_are_closed(
 ) -> None:
     pid = shared.pid(victim)
     fails(shared.try_as(user, *((each, pid) for each in (*INVASIONS, "send_signal"))))
+
+
+def test_alarms_are_brought_by_the_index_and_counted_by_the_web_tier(shared: Shared) -> None:
+    path = Path(shared.path("index/alarms.json"))
+    assert (path.owner(), stat.S_IMODE(path.stat().st_mode)) == (INDEX, 0o640)
+    text = shared.service.probe("/metrics").body.decode()
+    assert 'chancery_alarms_waiting{way="log"} 0.0' in text
+    fails(shared.try_as(WEB, ("write", str(path))))
 
 
 @pytest.mark.parametrize("user", [WEB, INDEX])

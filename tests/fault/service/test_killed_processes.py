@@ -103,6 +103,9 @@ def test_altered_ledger_stops_issuing_while_reading_goes_on(service: Service) ->
             status = service.cli("status", check=False)
             assert status.returncode == 1
             assert "HOLD: altered at entry" in status.stdout
+            while b'"event": "hold"' not in (service.scratch / "hold.log").read_bytes():
+                assert time.monotonic() < deadline, "nobody was told"
+                time.sleep(0.05)
         finally:
             held.terminate()
             held.wait(60)

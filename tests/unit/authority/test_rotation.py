@@ -129,9 +129,9 @@ def test_certificates_are_live_until_they_end_or_are_revoked_and_while_the_token
         5: replace(made, outcome="abandoned"),
         6: replace(made, valid_before=NOW_S),
     }
-    assert count_live(state, NOW_S) == {OLD: Live(count=2, until_s=NOW_S + 90)}
-    assert count_live(state, NOW_S + 60) == {OLD: Live(count=1, until_s=NOW_S + 90)}
-    assert count_live(state, NOW_S + 90) == {}
+    assert count_live(state.certificates.values(), NOW_S) == {OLD: Live(count=2, until_s=NOW_S + 90)}
+    assert count_live(state.certificates.values(), NOW_S + 60) == {OLD: Live(count=1, until_s=NOW_S + 90)}
+    assert count_live(state.certificates.values(), NOW_S + 90) == {}
 
 
 def test_next_key_is_made_beside_the_one_that_signs_and_only_one_at_a_time() -> None:
