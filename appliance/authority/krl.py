@@ -20,7 +20,7 @@ from appliance.errors import ChanceryError, Refusal
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey, parse_fingerprint
 from appliance.ssh.krl import Krl, RevokedCertificates, encode_krl
-from appliance.ssh.serials import Range, merge_ranges
+from appliance.ssh.serials import Range, merge_ranges, range_serials
 from appliance.ssh.sshsig import parse_armored_sshsig, verify_sshsig
 
 NAMESPACE: Final = "krl@chancery"
@@ -118,7 +118,6 @@ def make_krl(view: KrlView) -> MadeKrl:
         Krl(
             version=version,
             generated_s=view.now_s,
-            comment=f"{view.origin} {view.ca}"[:255],
             certificates=tuple(
                 RevokedCertificates(ca_key=each.ca_key, ranges=_merge(view.log_number, each))
                 for each in sorted(view.certificates, key=lambda each: each.ca_key.blob)
@@ -176,5 +175,5 @@ def _take_serials(state: State, ca: Ca) -> Iterator[CaSerials]:
 
 def _merge(log_number: int, revoked: CaSerials) -> tuple[Range, ...]:
     base = log_number << 48
-    serials = ((base | seq, base | seq) for seq in revoked.seqs)
-    return merge_ranges(chain(serials, revoked.ranges))
+    serials = range_serials(base | seq for seq in revoked.seqs)
+    return merge_ranges(chain(serials, revoked.ranges)) if revoked.ranges else serials

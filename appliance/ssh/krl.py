@@ -8,6 +8,7 @@ reads.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +16,7 @@ from typing import Final
 
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import MAX_KEY_BLOB, PublicKey, parse_public_key_blob
-from appliance.ssh.serials import MAX_BITMAP, Form, Range, Section, cut_sections, merge_ranges
+from appliance.ssh.serials import MAX_BITMAP, Form, Range, Section, are_merged, cut_sections, merge_ranges
 from appliance.ssh.wire import (
     Reader,
     encode_byte,
@@ -108,7 +109,7 @@ def _check(krl: Krl) -> None:
     if len(krl.comment.encode()) > MAX_COMMENT or not krl.comment.isprintable():
         raise SshFormatError(f"expected at most {MAX_COMMENT} printable bytes", field="comment")
     for each in krl.certificates:
-        if not each.ranges or merge_ranges(each.ranges) != each.ranges:
+        if not each.ranges or not are_merged(each.ranges):
             raise SshFormatError("expected ranges that are merged, one at least", field="serials")
     _check_ascending([each.ca_key.blob for each in krl.certificates], "CA keys")
     _check_ascending(krl.key_digests, "key digests")
@@ -139,8 +140,8 @@ def _revoked(revoked: RevokedCertificates) -> Iterator[bytes]:
 def _serials(section: Section) -> bytes:
     match section.form:
         case Form.LIST:
-            serials = (serial for first, last in section.ranges for serial in range(first, last + 1))
-            return b"".join(map(encode_uint64, serials))
+            serials = [serial for first, last in section.ranges for serial in range(first, last + 1)]
+            return struct.pack(f">{len(serials)}Q", *serials)
         case Form.RANGE:
             return encode_uint64(section.ranges[0].first) + encode_uint64(section.ranges[0].last)
         case Form.BITMAP:

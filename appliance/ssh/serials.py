@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain, pairwise
 from typing import Final, NamedTuple
 
 MAX_SERIAL: Final = 2**64 - 1
@@ -18,12 +19,12 @@ MAX_SERIAL: Final = 2**64 - 1
 # read the KRL that they are in, then refuses everyone.
 MAX_BITMAP: Final = 16_384
 
-# In bytes: a section's type and length; what a list has for each serial; a range; a bitmap's first serial and
-# the length of its mpint.
+# In bytes: a section's type and length; what a list has for each serial; a range; a bitmap's first serial,
+# the length of its mpint, and the byte for its sign.
 _SECTION: Final = 5
 _SERIAL: Final = 8
 _RANGE: Final = _SECTION + 16
-_BITMAP: Final = _SECTION + 8 + 4
+_BITMAP: Final = _SECTION + 8 + 4 + 1
 # More than anything costs.
 _NEVER: Final = 2**80
 
@@ -69,6 +70,29 @@ def merge_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[Range, ...]:
     return tuple(merged)
 
 
+def range_serials(serials: Iterable[int]) -> tuple[Range, ...]:
+    """Return these serials in as few ranges as there can be: as :func:`merge_ranges`, and faster.
+
+    Raises:
+        ValueError: one is none.
+    """
+    ordered = sorted(set(serials))
+    if not ordered:
+        return ()
+    if not 0 < ordered[0] <= ordered[-1] <= MAX_SERIAL:
+        raise ValueError(f"got {ordered[0]} to {ordered[-1]}, expected serials from 1 to 2^64 - 1")
+    gaps = [(last, first) for last, first in pairwise(ordered) if first != last + 1]
+    firsts = chain(ordered[:1], (first for _, first in gaps))
+    lasts = chain((last for last, _ in gaps), ordered[-1:])
+    return tuple(map(Range, firsts, lasts))
+
+
+def are_merged(ranges: Sequence[Range]) -> bool:
+    """Say whether these are what :func:`merge_ranges` returns."""
+    apart = all(last + 1 < first for (_, last), (first, _) in pairwise(ranges))
+    return apart and all(0 < first <= last <= MAX_SERIAL for first, last in ranges)
+
+
 def cut_sections(ranges: Sequence[Range]) -> Iterator[Section]:
     """Cut merged ranges into the sections that take the fewest bytes together (Viterbi 1967).
 
@@ -94,10 +118,16 @@ class _Step(NamedTuple):
     begun: tuple[Form, ...]
 
 
-_BEGUN: Final = {
-    (in_list, in_bitmap): (*([Form.LIST] * in_list), Form.RANGE, *([Form.BITMAP] * in_bitmap))
-    for in_list in (False, True)
-    for in_bitmap in (False, True)
+# By the form, whether a list is begun, and whether a bitmap is: made once, since a long list needs many.
+_STEPS: Final = {
+    best: tuple(
+        tuple(
+            _Step(best, (*([Form.LIST] * in_list), Form.RANGE, *([Form.BITMAP] * in_bitmap)))
+            for in_bitmap in (False, True)
+        )
+        for in_list in (False, True)
+    )
+    for best in Form
 }
 
 
@@ -107,27 +137,25 @@ def _weigh(ranges: Sequence[Range]) -> Iterator[_Step]:
     Of two bitmaps that cost the same, the one that fills less of its last byte goes on; of two that do not,
     the cheaper one, since the other's room in that byte is worth a byte at most.
     """
-    in_list = in_bitmap = _NEVER
+    of_list, of_range, of_bitmap = (_STEPS[form] for form in Form)
+    in_list = before_bitmap = _NEVER
     cheapest = bits = last = 0
     for first, end in ranges:
         count = end - first + 1
         new_list = cheapest + _SECTION + _SERIAL * count
         longer_list = in_list + _SERIAL * count
-        new_bitmap = cheapest + _BITMAP + _mpint_size(count) if count <= MAX_BITMAP else _NEVER
-        longer_bits = bits + end - last
-        longer_bitmap = (
-            in_bitmap - _mpint_size(bits) + _mpint_size(longer_bits) if longer_bits <= MAX_BITMAP else _NEVER
-        )
         in_range = cheapest + _RANGE
+        new_before = cheapest + _BITMAP if count <= MAX_BITMAP else _NEVER
+        new_bitmap = new_before + (count >> 3)
+        longer_bits = bits + end - last
+        longer_bitmap = before_bitmap + (longer_bits >> 3) if longer_bits <= MAX_BITMAP else _NEVER
         in_list = min(new_list, longer_list)
-        begins = (new_bitmap, count % 8) < (longer_bitmap, longer_bits % 8)
-        in_bitmap, bits = (new_bitmap, count) if begins else (longer_bitmap, longer_bits)
+        begins = (new_bitmap, count & 7) < (longer_bitmap, longer_bits & 7)
+        if begins:
+            in_bitmap, before_bitmap, bits = new_bitmap, new_before, count
+        else:
+            in_bitmap, bits = longer_bitmap, longer_bits
         cheapest = min(in_list, in_range, in_bitmap)
-        best = Form.BITMAP if cheapest == in_bitmap else Form.LIST if cheapest == in_list else Form.RANGE
-        yield _Step(best, _BEGUN[new_list < longer_list, begins])
+        steps = of_bitmap if cheapest == in_bitmap else of_list if cheapest == in_list else of_range
+        yield steps[new_list < longer_list][begins]
         last = end
-
-
-def _mpint_size(bits: int) -> int:
-    """Return the bytes of a positive mpint of so many bits: one more than full ones, for the sign."""
-    return bits // 8 + 1

@@ -6,7 +6,6 @@ sequences where one answer leads to the next request; all of its checks are on (
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -64,7 +63,6 @@ def test_schemathesis_finds_no_fault_with_the_service_or_its_description(service
     wish = {"grant": "approved", "reason": "to be described"}
     asked = service.http("POST", "/v1/approvals", wish, as_="everything").json
     service.settled("/v1/whoami", "everything")
-    locked = service.cli("lock", "place", "identity", "oidc:ada", "--reason", "left", "--json")
     environment = {
         "PYTHONPATH": str(SUPPORT.parent),
         "SCHEMATHESIS_HOOKS": "support.described",
@@ -72,7 +70,6 @@ def test_schemathesis_finds_no_fault_with_the_service_or_its_description(service
         "DESCRIBED_KEY": str(service.operator_key),
         "DESCRIBED_POLICY": str(service.scratch / "policy.toml"),
         "DESCRIBED_CERTIFICATE": issued["certificate"],
-        "DESCRIBED_LOCK": str(json.loads(locked.stdout)["lock"]),
         "DESCRIBED_SERIAL": issued["serial"],
         "DESCRIBED_CREDENTIAL": service.credential("everything").split(".")[1],
         "DESCRIBED_LEAVE": str(booked["leave"]),
