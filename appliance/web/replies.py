@@ -302,6 +302,8 @@ class WhoYouAre(_Reply):
 
     identity: Annotated[str, Field(description="provider:subject")]
     kind: Literal["user", "service", "host"]
+    groups: Annotated[list[str], Field(description="provider:group, as a grant would name them")]
+    mfa: Annotated[bool, Field(description="whether more than one factor was shown")]
     roles: list[Literal["admin", "operator", "auditor", "enroller"]]
     ledger_size: Size
 

@@ -60,6 +60,13 @@ def build(services: Services) -> APIBlueprint:
         with services.index.snapshot() as snapshot:
             policy = snapshot.policy()
             roles = [] if policy is None else sorted(roles_of(policy, identity))
-            return jsonify(identity=str(identity), kind=identity.kind, roles=roles, ledger_size=snapshot.size)
+            return jsonify(
+                identity=str(identity),
+                kind=identity.kind,
+                groups=sorted(identity.groups),
+                mfa=identity.mfa,
+                roles=roles,
+                ledger_size=snapshot.size,
+            )
 
     return api
