@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,24 @@ from appliance.client.saved import Login, forget_login, load_login, save_login
 from appliance.client.service import ServiceClient
 from appliance.clock import format_rfc3339, now_s
 from appliance.config import agent_socket, user_directory
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, Refusal
 from appliance.identity.fetching import make_context
 from appliance.moments import parse_moment_ms
 
 # A login that ends sooner than this is not worth going on with.
 _LEFT_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ways:
+    """How to sign in."""
+
+    provider: str | None
+    user: str | None
+    device: bool
+    browser: bool
+    port: int
+    secret_file: Path | None
 
 
 @click.command(
@@ -84,36 +97,30 @@ def login(
 
     URL and --ca are remembered, and the login is used until it ends: within it nobody is asked anything.
     """
-    directory = user_directory()
-    known = load_login(directory)
-    where = _choose_service(known, url, ca)
-    client = ServiceClient(where[0], make_context(None if where[1] is None else Path(where[1])))
-    good = known is not None and known.credential and known.expires_s > now_s() + _LEFT_S
-    if again or not good or known is None or (known.url, known.ca) != where or provider or user:
-        found = _choose_provider(client.get("/v1/providers")["providers"], provider, user)
-        credential, expires_s = _sign_in(
-            client,
-            found,
-            user,
-            device=device,
-            browser=not no_browser,
-            port=redirect_port,
-            secret_file=client_secret_file,
-        )
-        known = Login(
-            url=where[0],
-            ca=where[1],
-            provider=found["name"],
-            identity=_whoami(client, credential),
-            credential=credential,
-            expires_s=expires_s,
-        )
-        save_login(directory, known)
-        note(f"logged in as {known.identity} until {format_rfc3339(known.expires_s)}")
+    known = load_login(user_directory())
+    url, ca_file = _choose_service(known, url, ca)
+    client = ServiceClient(url, make_context(ca_file))
+    ways = _Ways(
+        provider=provider,
+        user=user,
+        device=device,
+        browser=not no_browser,
+        port=redirect_port,
+        secret_file=client_secret_file,
+    )
     lists = {"hosts": hosts, "logins": logins}
     wishes: dict[str, object] = {name: list(values) for name, values in lists.items() if values}
     texts = {"grant": grant, "ttl": ttl, "reason": reason}
     wishes |= {name: value for name, value in texts.items() if value is not None}
+    if known is not None and not again and _goes_on(known, url, ways):
+        try:
+            _show(known, _fill(client, known, wishes, key), as_json=as_json)
+        except Refusal as refusal:  # its end may come early: a directory's session ends with the web tier
+            if refusal.slug != "unauthenticated":
+                raise
+        else:
+            return
+    known = _sign_in(client, url, ca_file, ways)
     _show(known, _fill(client, known, wishes, key), as_json=as_json)
 
 
@@ -136,19 +143,24 @@ def logout(as_json: bool) -> None:
         note(f"{'logged out' if forgotten else 'there was no login'}; {removed} left the ssh-agent")
 
 
-def _choose_service(known: Login | None, url: str | None, ca: Path | None) -> tuple[str, str | None]:
-    if url is None:
-        if known is None:
-            raise click.UsageError("say where: chancery login https://ca.example.org")
-        return known.url, known.ca if ca is None else str(ca.absolute())
-    same = known is not None and known.url == url.rstrip("/")
-    kept = known.ca if known is not None and same else None
-    return url.rstrip("/"), kept if ca is None else str(ca.absolute())
+def _choose_service(known: Login | None, url: str | None, ca: Path | None) -> tuple[str, Path | None]:
+    """Return the service, and the CAs of its TLS: those that are named, or else those of the last login."""
+    if url is None and known is None:
+        raise click.UsageError("say where: chancery login https://ca.example.org")
+    chosen = known.url if url is None and known is not None else str(url).rstrip("/")
+    kept = known.ca if known is not None and known.url == chosen else None
+    return chosen, ca.absolute() if ca is not None else None if kept is None else Path(kept)
 
 
-def _choose_provider(found: list[dict[str, Any]], name: str | None, user: str | None) -> dict[str, Any]:
-    kind = "oidc" if user is None else "ldap"
-    fit = [each for each in found if each["type"] == kind and name in {None, each["name"]}]
+def _goes_on(known: Login, url: str, ways: _Ways) -> bool:
+    """Say whether the login that is kept is the one that is wanted, and good for a while yet."""
+    same = known.url == url and ways.provider in {None, known.provider} and ways.user is None
+    return same and known.expires_s > now_s() + _LEFT_S
+
+
+def _choose_provider(found: list[dict[str, Any]], ways: _Ways) -> dict[str, Any]:
+    kind = "oidc" if ways.user is None else "ldap"
+    fit = [each for each in found if each["type"] == kind and ways.provider in {None, each["name"]}]
     if len(fit) == 1:
         return fit[0]
     there = ", ".join(f"{each['name']} ({each['type']})" for each in found) or "none"
@@ -156,46 +168,50 @@ def _choose_provider(found: list[dict[str, Any]], name: str | None, user: str | 
     raise ConfigError(f"{len(fit) or 'no'} providers fit; {hint}. There are: {there}")
 
 
-def _sign_in(
-    client: ServiceClient,
-    provider: dict[str, Any],
-    user: str | None,
-    *,
-    device: bool,
-    browser: bool,
-    port: int,
-    secret_file: Path | None,
-) -> tuple[str, int]:
-    """Sign in; return the credential and when it ends."""
-    if user is not None:
-        password = click.prompt(f"Password of {user} at {provider['name']}", hide_input=True, err=True)
-        body = {"provider": provider["name"], "username": user, "password": password}
-        session = client.post("/v1/sessions", body)
-        return session["credential"], parse_moment_ms(session["expires"]) // 1000
+def _sign_in(client: ServiceClient, url: str, ca: Path | None, ways: _Ways) -> Login:
+    """Sign in, and keep the login."""
+    provider = _choose_provider(client.get("/v1/providers")["providers"], ways)
+    if ways.user is not None:
+        credential, expires_s = _show_password(client, provider["name"], ways.user)
+    else:
+        token = _fetch_token(provider, ways)
+        credential, expires_s = token.text, token.ends_s
+    signed_in = Login(
+        url=url,
+        ca=None if ca is None else str(ca),
+        provider=provider["name"],
+        identity=client.get("/v1/whoami", credential)["identity"],
+        credential=credential,
+        expires_s=expires_s,
+    )
+    save_login(user_directory(), signed_in)
+    note(f"logged in as {signed_in.identity} until {format_rfc3339(signed_in.expires_s)}")
+    return signed_in
+
+
+def _show_password(client: ServiceClient, provider: str, user: str) -> tuple[str, int]:
+    password = click.prompt(f"Password of {user} at {provider}", hide_input=True, err=True)
+    session = client.post("/v1/sessions", {"provider": provider, "username": user, "password": password})
+    return session["credential"], parse_moment_ms(session["expires"]) // 1000
+
+
+def _fetch_token(provider: dict[str, Any], ways: _Ways) -> Token:
     who = Client(
         issuer=provider["issuer"],
         client_id=provider["client_id"],
         scopes=tuple(provider["scopes"]),
         context=make_context(None),
-        secret=None if secret_file is None else secret_file.read_text("utf-8").strip(),
+        secret=None if ways.secret_file is None else ways.secret_file.read_text("utf-8").strip(),
     )
-    token: Token
-    if device:
-        token = log_in_with_device(who, lambda url, code: note(f"Open {url} and check the code {code}."))
-    else:
-        token = log_in_with_browser(who, lambda url: _open(url, browser=browser), port=port)
-    return token.text, token.ends_s
+    if ways.device:
+        return log_in_with_device(who, lambda url, code: note(f"Open {url} and check the code {code}."))
+    return log_in_with_browser(who, lambda url: _open(url, browser=ways.browser), port=ways.port)
 
 
 def _open(url: str, *, browser: bool) -> None:
     note(f"Log in at {url}")
     if browser:
         webbrowser.open(url)
-
-
-def _whoami(client: ServiceClient, credential: str) -> str:
-    identity: str = client.get("/v1/whoami", credential)["identity"]
-    return identity
 
 
 def _fill(

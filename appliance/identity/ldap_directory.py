@@ -23,6 +23,8 @@ from appliance.identity.ldap_session import Entry, bound, knock, search
 from appliance.identity.settings import LdapTable
 
 MAX_GROUPS: Final = 500
+# That a directory which did not answer is left alone: who has a session should not wait for it each time.
+PAUSE_MS: Final = 5_000
 _IN_CHAIN: Final = "1.2.840.113556.1.4.1941"  # LDAP_MATCHING_RULE_IN_CHAIN, [MS-ADTS] §3.1.1.3.4.4.3
 _ATTRIBUTES: Final = ["memberOf", "userAccountControl", "accountExpires", "pwdAccountLockedTime"]
 _MAX_KEPT: Final = 4_096
@@ -50,6 +52,7 @@ class LdapDirectory:
         self._now_ms = now_ms
         self._apart = apart
         self._kept: OrderedDict[str, tuple[int, Account]] = OrderedDict()
+        self._silent_until_ms = 0
         self._lock = threading.Lock()
 
     def authenticate(self, name: str, password: str) -> Identity:
@@ -61,7 +64,7 @@ class LdapDirectory:
         """
         if not is_subject(name) or not 0 < len(password) <= _MAX_PASSWORD or "\0" in password:
             raise InvalidCredential("no name, or no password, that could be one")
-        knock(self.settings, self._ca)
+        self._knock()
         account = self._apart(lambda: self._find(name, password))
         self._keep(account)
         return self._identity(account)
@@ -79,7 +82,7 @@ class LdapDirectory:
             until_ms, kept = self._kept.get(subject, (0, None))
         if kept is not None and self._now_ms() < until_ms:
             return self._identity(kept)
-        knock(self.settings, self._ca)
+        self._knock()
         account = self._apart(lambda: self._find(subject, None))
         if account.name != subject:
             raise InvalidCredential(f"{subject!r} is written {account.name!r} in the directory")
@@ -95,6 +98,16 @@ class LdapDirectory:
         knock(self.settings, self._ca)
         with self._service() as connection:
             search(connection, self.settings.base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
+
+    def _knock(self) -> None:
+        """See whether the directory answers; after it did not, nobody waits for it again for a while."""
+        if self._now_ms() < self._silent_until_ms:
+            raise ProviderUnavailable(f"{self.settings.url}: it did not answer a moment ago")
+        try:
+            knock(self.settings, self._ca)
+        except ProviderUnavailable:
+            self._silent_until_ms = self._now_ms() + PAUSE_MS
+            raise
 
     def _find(self, name: str, password: str | None) -> Account:
         """Find an account, show it its password if there is one, and collect its groups."""

@@ -26,6 +26,8 @@ from appliance.identity.settings import OidcTable
 # More than any header of a request may be (appliance/web/process.py).
 MAX_TOKEN: Final = 8_192
 _MAX_KEPT: Final = 4_096
+# Others that a provider signs, such as access and logout tokens, say so (RFC 8725 §3.11).
+_TYPES: Final = frozenset({"jwt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class OidcProvider:
     def verify(self, token: str, header: Mapping[str, Any], now_s: int) -> tuple[Identity, int, int]:
         """Verify a token; return whom it identifies, when it ends, and the version of the keys.
 
-        1. Its algorithm is one that the configuration allows: never none, never one with a shared secret.
+        1. It is no token of another kind, and its algorithm is one that the configuration allows: never none,
+           never one with a shared secret.
         2. The provider has the key that it names, and that key made the signature over these bytes.
         3. It is from this issuer and for us.
         4. It has begun and not ended.
@@ -61,6 +64,8 @@ class OidcProvider:
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm not in self.settings.algorithms or not isinstance(key_id, str):
             raise InvalidCredential(f"algorithm {str(algorithm)[:20]!r} with key {str(key_id)[:80]!r}")
+        if str(header.get("typ", "JWT")).lower() not in _TYPES:
+            raise InvalidCredential(f"a token of the type {str(header.get('typ'))[:40]!r}")
         key, version = self.keys.find(key_id)
         claims = parse_object(_verify_signature(token, key, str(algorithm)))
         check_addressee(claims, self.settings)

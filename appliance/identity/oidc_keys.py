@@ -76,27 +76,36 @@ class KeyCache:
             ProviderUnavailable: nothing is kept that could still be used, and the provider does not answer.
         """
         keys = self._keys
-        if keys is not None and self._clock_s() - keys.fetched_s < FRESH_S:
-            return keys
-        return self._refresh(keys)
+        if keys is None or self._clock_s() - keys.fetched_s > STALE_S:
+            return self._refresh(keys)
+        if self._clock_s() - keys.fetched_s < FRESH_S or not self._lock.acquire(blocking=False):
+            return keys  # while one asks, nobody else waits for the answer
+        try:
+            return self._ask_again(keys)
+        finally:
+            self._lock.release()
 
     def _refresh(self, known: Keys | None) -> Keys:
-        """Ask the provider, unless another caller or a moment ago has done so."""
+        """Have the provider asked, and wait for it, whoever asks."""
         with self._lock:
-            kept, now_s = self._keys, self._clock_s()
-            if kept is not None and kept is not known:
-                return kept
-            if now_s - self._asked_s < REFETCH_S:
-                return self._still_good(kept, now_s, "it did not answer a moment ago")
-            self._asked_s = now_s
-            try:
-                found = self._ask()
-            except ProviderUnavailable as error:
-                log.warning("identity provider: %s", error)
-                return self._still_good(kept, now_s, str(error))
-            version = 1 if kept is None else kept.version + (_differ(kept.by_id, found))
-            self._keys = Keys(by_id=found, fetched_s=now_s, version=version)
-            return self._keys
+            return self._ask_again(known)
+
+    def _ask_again(self, known: Keys | None) -> Keys:
+        """Ask the provider, unless another caller or a moment ago has done so."""
+        kept, now_s = self._keys, self._clock_s()
+        if kept is not None and kept is not known:
+            return kept
+        if now_s - self._asked_s < REFETCH_S:
+            return self._still_good(kept, now_s, "it did not answer a moment ago")
+        self._asked_s = now_s
+        try:
+            found = self._ask()
+        except ProviderUnavailable as error:
+            log.warning("identity provider: %s", error)
+            return self._still_good(kept, now_s, str(error))
+        version = 1 if kept is None else kept.version + _differ(kept.by_id, found)
+        self._keys = Keys(by_id=found, fetched_s=now_s, version=version)
+        return self._keys
 
     def _still_good(self, kept: Keys | None, now_s: float, why: str) -> Keys:
         if kept is None or now_s - kept.fetched_s > STALE_S:

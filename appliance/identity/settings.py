@@ -70,6 +70,12 @@ def _check_subject(text: str) -> str:
     return text
 
 
+def _check_login(text: str) -> str:
+    if text.lower() == "mail":
+        raise ValueError("an address can change hands: name what people are called by for life, such as uid")
+    return text
+
+
 def placeholders(template: str) -> tuple[str, ...]:
     """Return the names of the claims that a template of a subject is made of."""
     return tuple(_PLACEHOLDER.findall(template))
@@ -127,7 +133,7 @@ class LdapTable(_Table):
     password: Annotated[str, AfterValidator(_check_secret), Field(description="of bind_dn: where it is")]
     base: Annotated[_Text, Field(description="where people are")]
     filter: Annotated[str, Field(max_length=500, pattern=r"^\(.*\)$")] = "(objectClass=person)"
-    login: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] = ""
+    login: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$"), AfterValidator(_check_login)] = ""
     group_base: Annotated[str | None, Field(max_length=500, description="default: base")] = None
     group_name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] = "cn"
     session_s: Annotated[int, Field(ge=60, le=43_200, description="that one password is good for")] = 3_600

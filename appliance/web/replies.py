@@ -357,35 +357,13 @@ class PolicyShown(_Reply):
     ledger_size: Size
 
 
-class IdentityProviderShown(_Reply):
-    """An identity provider that people log in at."""
-
-    name: Annotated[str, Field(description="what stands before its subjects and groups")]
-    type: Literal["oidc", "ldap"]
-    issuer: Maybe[Annotated[str, Field(description="of an OpenID provider")]]
-    client_id: Maybe[Annotated[str, Field(description="that tokens must be for")]]
-    scopes: Maybe[list[str]]
-
-
-class IdentityProviders(_Reply):
-    """The identity providers that people log in at."""
-
-    providers: list[IdentityProviderShown]
-
-
-class SessionOpened(_Reply):
-    """A session: a bearer credential of limited life."""
-
-    credential: Annotated[str, Field(description="for Authorization: Bearer …")]
-    identity: Annotated[str, Field(description="provider:subject")]
-    expires: Moment
-
-
 class WhoYouAre(_Reply):
     """The requester, as the appliance sees it."""
 
     identity: Annotated[str, Field(description="provider:subject")]
     kind: Literal["user", "service", "host"]
+    groups: Annotated[list[str], Field(description="provider:group, as a grant would name them")]
+    mfa: Annotated[bool, Field(description="whether more than one factor was shown")]
     roles: list[Literal["admin", "operator", "auditor", "enroller"]]
     customers: Maybe[Annotated[list[str], Field(description="whose auditor he is, if not everyone's")]]
     ledger_size: Size

@@ -62,7 +62,13 @@ def build(services: Services) -> APIBlueprint:
             roles = [] if policy is None else sorted(roles_of(policy, identity))
             customers = seen(snapshot, "certificate.read")
             of = {"customers": sorted(customers)} if customers else {}
-            who = {"identity": str(identity), "kind": identity.kind, "roles": roles}
+            who = {
+                "identity": str(identity),
+                "kind": identity.kind,
+                "groups": sorted(identity.groups),
+                "mfa": identity.mfa,
+                "roles": roles,
+            }
             return jsonify(who | of | {"ledger_size": snapshot.size})
 
     return api

@@ -9,8 +9,8 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.clock import format_rfc3339
 from appliance.web.description import problems
+from appliance.web.login_replies import IdentityProviders, SessionOpened
 from appliance.web.models import SessionBody
-from appliance.web.replies import IdentityProviders, SessionOpened
 from appliance.web.request import current_request
 from appliance.web.services import Services
 

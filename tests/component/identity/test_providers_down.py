@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.clock import now_ms
+from appliance.clock import now_ms as wall_ms
 from appliance.config import load_config
 from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.ldap_directory import PAUSE_MS
 from appliance.identity.oidc_keys import REFETCH_S
 from appliance.identity.providers import Providers, build_providers
 from support.directory import PASSWORD, person_dn, running_directory
@@ -19,14 +20,21 @@ from support.openid import fetch_token, running_provider
 TOKEN = '[token]\nmodule = "/usr/lib/softhsm/libsofthsm2.so"\nlabel = "chancery"\n'
 
 
-def build(directory: Path, tables: str, clock_s: Callable[[], float] = time.monotonic) -> Providers:
+def build(
+    directory: Path,
+    tables: str,
+    *,
+    clock_s: Callable[[], float] = time.monotonic,
+    now_ms: Callable[[], int] = wall_ms,
+) -> Providers:
     (directory / "chancery.toml").write_text(TOKEN + tables)
     return build_providers(load_config(directory, {}), key=bytes(32), now_ms=now_ms, clock_s=clock_s)
 
 
 def test_session_outlives_its_directory_and_ends_when_the_account_is_locked(tmp_path: Path) -> None:
     with running_directory(tmp_path) as directory:
-        people = build(tmp_path, directory.settings(cache_s=0))
+        ahead = [0]
+        people = build(tmp_path, directory.settings(cache_s=0), now_ms=lambda: wall_ms() + ahead[0])
         opened = people.log_in("ldap", "bob", PASSWORD)
         directory.stop()
         assert people.identify(opened.credential) == opened.identity, "as it began"
@@ -35,6 +43,9 @@ def test_session_outlives_its_directory_and_ends_when_the_account_is_locked(tmp_
         with pytest.raises(ProviderUnavailable):
             people.look_up("ldap:bob")
         directory.start()
+        with pytest.raises(ProviderUnavailable, match="a moment ago"):
+            people.log_in("ldap", "bob", PASSWORD)
+        ahead[0] += PAUSE_MS
         assert people.identify(opened.credential).subject == "bob"
         locked = "changetype: modify\nadd: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n"
         directory.change(f"dn: {person_dn('bob')}\n{locked}")
@@ -45,7 +56,7 @@ def test_session_outlives_its_directory_and_ends_when_the_account_is_locked(tmp_
 def test_token_outlives_its_provider_and_ends_when_the_key_is_dropped(tmp_path: Path) -> None:
     moments = [0.0]
     with running_provider(tmp_path) as provider:
-        people = build(tmp_path, provider.settings(), lambda: moments[0])
+        people = build(tmp_path, provider.settings(), clock_s=lambda: moments[0])
         old = fetch_token(provider)
         assert people.identify(old).subject == "ada"
         stranger = build(tmp_path, provider.settings())

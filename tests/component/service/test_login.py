@@ -172,6 +172,15 @@ def test_login_with_a_browser_brings_a_certificate_that_logs_in_and_logout_takes
     assert json.loads(laptop.run("logout", "--json")[0]) == {"forgotten": False, "removed": 0}
 
 
+def test_login_that_the_service_takes_no_more_is_made_anew_without_being_asked_to(laptop: Laptop) -> None:
+    laptop.log_in(*laptop.first)
+    kept = json.loads(laptop.login_file.read_text())
+    laptop.login_file.write_text(json.dumps(kept | {"credential": "chancery-session1." + "A" * 40}))
+    found, _ = laptop.log_in("--login", "root")
+    assert [each["principals"] for each in found["certificates"]] == [["root@web"]]
+    assert json.loads(laptop.login_file.read_text())["credential"].startswith("eyJ")
+
+
 def test_login_on_another_device(laptop: Laptop) -> None:
     process = laptop.start("login", *laptop.first, "--device", "--login", "root", "--json")
     assert process.stderr is not None

@@ -94,7 +94,9 @@ def intent_of(site: Site, serial: str) -> Any:
 
 def test_token_of_a_real_provider_obtains_what_its_groups_and_factors_allow(site: Site) -> None:
     token = fetch_token(site.provider)
-    assert site.whoami(token).json["identity"] == "oidc:ada"
+    known = site.whoami(token).json
+    assert (known["identity"], known["mfa"]) == ("oidc:ada", True)
+    assert known["groups"] == ["oidc:dba", "oidc:staff"]
     reply = site.service.http("POST", "/v1/certificates/user", {"public_key": PUBLIC_KEY}, credential=token)
     assert reply.status == 201, reply.body
     (issued,) = reply.json["certificates"]

@@ -15,6 +15,7 @@ from typing import Final
 
 import pytest
 
+from support.directory import running_directory
 from support.service import HOST, POLICY, Service, make_service
 
 SUPPORT: Final = Path(__file__).parents[2] / "support"
@@ -47,11 +48,15 @@ require = {{ approvals = 1, approvers = ["owners"] }}
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     made = make_service(tmp_path, POLICY + EVERYTHING)
-    with made.running(CHANCERY_SERVICE_WORKERS="2"):
-        made.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
-        made.order("host", "add", "db-1.acme.example", "--customer", "acme", "--label", "role=db")
-        made.credential("everything", kind="service")
-        yield made
+    (tmp_path / "slapd").mkdir()
+    with running_directory(tmp_path / "slapd") as directory:
+        config = made.data / "chancery.toml"
+        config.write_text(config.read_text() + directory.settings())
+        with made.running(CHANCERY_SERVICE_WORKERS="2"):
+            made.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
+            made.order("host", "add", "db-1.acme.example", "--customer", "acme", "--label", "role=db")
+            made.credential("everything", kind="service")
+            yield made
 
 
 @pytest.mark.timeout(240)

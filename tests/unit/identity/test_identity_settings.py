@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from appliance.config import Config, load_config
 from appliance.errors import ConfigError
 from appliance.identity.secret_files import read_secret
-from appliance.identity.settings import UNSTABLE_CLAIMS
+from appliance.identity.settings import UNSTABLE_CLAIMS, LdapTable, OidcTable
+from appliance.setup import directory
 
 TOKEN = '[token]\nmodule = "/usr/lib/softhsm/libsofthsm2.so"\nlabel = "chancery"\n'
 OIDC = '[[identity.oidc]]\nname = "oidc"\nissuer = "https://login.example.org"\naudience = "chancery"\n'
@@ -20,9 +22,9 @@ LDAP = (
 )
 
 
-def load(directory: Path, text: str) -> Config:
-    (directory / "chancery.toml").write_text(TOKEN + text)
-    return load_config(directory, {})
+def load(data: Path, text: str) -> Config:
+    (data / "chancery.toml").write_text(TOKEN + text)
+    return load_config(data, {})
 
 
 def test_providers_have_defaults_that_are_strict(tmp_path: Path) -> None:
@@ -30,8 +32,8 @@ def test_providers_have_defaults_that_are_strict(tmp_path: Path) -> None:
     assert (identity.oidc[0].subject, identity.oidc[0].groups, identity.oidc[0].kind) == ("sub", None, "user")
     assert identity.oidc[0].algorithms == ("RS256", "ES256")
     assert identity.ldap[0].login_attribute == "uid"
-    directory = load(tmp_path, LDAP + 'type = "active-directory"').identity.ldap[0]
-    assert directory.login_attribute == "sAMAccountName"
+    (domain,) = load(tmp_path, LDAP + 'type = "active-directory"').identity.ldap
+    assert domain.login_attribute == "sAMAccountName"
     assert load(tmp_path, "").identity.oidc == ()
 
 
@@ -68,6 +70,7 @@ def test_providers_have_defaults_that_are_strict(tmp_path: Path) -> None:
         (LDAP.replace("file:ldap.password", "s3cret"), "the secret itself does not belong in here"),
         (LDAP + 'filter = "objectClass=*"', "identity.ldap.0.filter"),
         (LDAP + 'login = "uid)(x"', "identity.ldap.0.login"),
+        (LDAP + 'login = "Mail"', "can change hands"),
         (LDAP + "session_s = 1", "identity.ldap.0.session_s"),
         ("[identity]\nsaml = 1", "identity.saml: unknown key"),
     ],
@@ -122,3 +125,11 @@ def test_secret_that_is_none_is_said_without_showing_it(
     path.chmod(mode)
     with pytest.raises(ConfigError, match=said):
         read_secret(setting, tmp_path, None)
+
+
+@pytest.mark.parametrize("table", [OidcTable, LdapTable])
+def test_every_key_is_explained_in_the_example_that_init_writes(table: type[BaseModel]) -> None:
+    example = (Path(directory.__file__).parent / "templates" / "chancery.toml").read_text()
+    kind = "oidc" if table is OidcTable else "ldap"
+    part = example.partition(f"# [[identity.{kind}]]")[2].partition("#\n")[0]
+    assert [name for name in table.model_fields if f"\n# {name} = " not in part] == []

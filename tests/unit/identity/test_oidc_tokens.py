@@ -125,6 +125,14 @@ def test_key_in_the_tokens_own_header_is_not_believed(issuer: Issuer) -> None:
     assert "no key" in refused(issuer, sign_with(own, header, claims(NOW_S)))
 
 
+@pytest.mark.parametrize("kind", ["at+jwt", "logout+jwt", "application/at+jwt", "", 7])
+def test_token_of_another_kind_is_refused(issuer: Issuer, kind: Any) -> None:
+    header = {"alg": "ES256", "kid": "ES256", "typ": kind}
+    token = f"{encode(header)}.{encode(claims(NOW_S))}.AAAA"
+    assert "of the type" in refused(issuer, token)
+    assert identify(issuer).subject == "ada"
+
+
 def test_critical_header_that_is_not_understood_is_refused(issuer: Issuer) -> None:
     token = issuer.sign(claims(NOW_S))
     header = encode({"alg": "ES256", "kid": "ES256", "crit": ["b64"], "b64": False})
@@ -154,6 +162,7 @@ def test_critical_header_that_is_not_understood_is_refused(issuer: Issuer) -> No
         {"iat": NOW_S + 61},
         {"iat": None},
         {"iat": NOW_S - 90_000},
+        {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}},
         {"sub": None},
         {"sub": 7},
         {"sub": ""},
