@@ -102,7 +102,7 @@ class CutChecks:
         lock = state.locks.in_force.get(data["by"])
         known = state.find_certificate(int(data.get("serial", 0)))
         if lock is None or known is None or not covers(state, policy, lock, known):
-            raise WrongCut(f"entry {data['by']} is no lock on what is revoked")
+            raise WrongCut(f"entry {data['by']} is neither a lock nor a leave that is on what is revoked")
 
     def settle(self, state: State, entry: Entry) -> None:
         """Take off what a revocation settles, whoever made it."""

@@ -140,15 +140,7 @@ def _settle(case: Any) -> None:
             del files[1:]  # they are all one policy, and cannot be there twice
         command = _policy_command(files)
     elif isinstance(command, dict):
-        _sort(command)
-        if isinstance(command.get("lock"), int | float):
-            command["lock"] = (case.path_parameters or {}).get("seq", command["lock"])
-        if case.method == "DELETE" and isinstance(command.get("name"), str):
-            command["name"] = (case.path_parameters or {}).get("name", "")
-        if (leave := _as_int((case.path_parameters or {}).get("leave"))) is not None:
-            _shorten(command, leave)
-        if "customer" in command and isinstance(command["customer"], str):
-            command["customer"] = "acme"
+        _settle_command(command, case.path_parameters or {}, case.method)
     elif case.path == "/v1/leave":
         _plan(case.body)
     elif case.path == "/v1/approvals" and isinstance(case.body.get("grant"), str):
@@ -159,6 +151,19 @@ def _settle(case: Any) -> None:
     # A signature that is none is to be refused, so not all of them are made good.
     if isinstance(command, dict) and isinstance(orders, list) and len(orders) == 1 and _is_order(orders[0]):
         _sign(orders[0], {name: value for name, value in command.items() if value is not None})
+
+
+def _settle_command(command: dict[str, Any], path: dict[str, Any], method: str) -> None:
+    """Have a command speak of what its path speaks of."""
+    _sort(command)
+    if isinstance(command.get("lock"), int | float):
+        command["lock"] = path.get("seq", command["lock"])
+    if method == "DELETE" and isinstance(command.get("name"), str):
+        command["name"] = path.get("name", "")
+    if (leave := _as_int(path.get("leave"))) is not None:
+        _shorten(command, leave)
+    if isinstance(command.get("customer"), str):
+        command["customer"] = "acme"
 
 
 def _log_in(body: dict[str, Any]) -> None:
