@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appliance.web.models import Maybe
+from appliance.policy.fields import Maybe
 from appliance.web.replies import Moment
 
 
