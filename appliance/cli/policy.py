@@ -21,11 +21,13 @@ from appliance.cli.console import (
 )
 from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.cli.planning import show_plan
 from appliance.clock import now_ms
 from appliance.errors import Refusal
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.holidays import with_holidays
+from appliance.policy.plan import plan
 
 _files = click.argument(
     "files",
@@ -62,6 +64,40 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
         f"{len(checked.files)} files: {len(checked.customers)} customers, {len(checked.host_groups)} host "
         f"groups, {len(checked.grants)} grants, {len(checked.operators)} operators; nothing wrong with them"
     )
+
+
+@policy.command(
+    "plan",
+    epilog=examples(
+        "chancery policy plan policies/*.toml",
+        "chancery policy plan --against old/policy.toml new/policy.toml",
+    ),
+)
+@_files
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Compare with these files, offline, and not with the policy in force.",
+)
+@json_option
+@pass_shell
+@plain_errors
+def plan_(shell: Shell, files: tuple[Path, ...], against: tuple[Path, ...], as_json: bool) -> None:
+    """Say what FILES would change: who gains and who loses which login where, and which limits move."""
+    after = _check(_read(files))
+    if against:
+        planned = plan(_check(_read(against)), after)
+    else:
+        with shell.look() as snapshot:
+            before = snapshot.policy()
+            if before is None:
+                raise Refusal("not-found", "no policy has been applied: name files with --against")
+            planned = plan(before, after, snapshot.fleet().registered(snapshot.size))
+    if as_json:
+        show_json(planned.to_data())
+    else:
+        show_plan(planned)
 
 
 @policy.command(epilog=examples("chancery policy apply policy.toml --operator carol --key ~/.ssh/id_ed25519"))
