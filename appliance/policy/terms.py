@@ -208,8 +208,7 @@ def _days(grant: Grant) -> str:
 
 
 def _windows(hours: Hours) -> str:
-    timetable = hours.timetable
-    return "" if timetable is None else f" ({', '.join(map(str, timetable.windows))} {timetable.zone})"
+    return "" if hours.timetable is None else f" ({hours.timetable})"
 
 
 def _intersect(granted: tuple[str, ...] | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:
