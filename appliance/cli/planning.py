@@ -18,11 +18,17 @@ def show_plan(plan: Plan) -> None:
         note(f"host group {group.host_group}: {', '.join(moves)}")
     for each in plan.operators:
         note(f"operator {each.name}: {', '.join(each.before) or 'none'} -> {', '.join(each.after) or 'none'}")
-    note(", ".join(f"{number} {kind}" for kind, number in sorted(plan.counts.items())) or "no changes")
+    note(f"access that changes: {count_changes(plan)}")
     if plan.left_out:
         note(f"{plan.left_out} changes more are not shown")
     if not plan.complete:
         note("there is more access than can be compared: this is a part of it")
+
+
+def count_changes(plan: Plan) -> str:
+    """Say how many lines of access change, by kind."""
+    counted = (f"{number} {kind}" for kind, number in sorted(plan.counts.items()))
+    return ", ".join(counted) or "none"
 
 
 def _terms(terms: tuple[str, ...]) -> str:

@@ -21,9 +21,10 @@ from appliance.cli.console import (
 )
 from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
-from appliance.cli.planning import show_plan
+from appliance.cli.planning import count_changes, show_plan
 from appliance.clock import now_ms
 from appliance.errors import Refusal
+from appliance.index.queries import IndexUnavailable
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.holidays import with_holidays
@@ -109,7 +110,7 @@ def plan_(shell: Shell, files: tuple[Path, ...], against: tuple[Path, ...], as_j
 def apply(shell: Shell, files: tuple[Path, ...], ordering: Ordering, as_json: bool) -> None:
     """Apply FILES, in their order: from then on every decision follows them, and no others."""
     read = _read(files)
-    _check(read)
+    _note_changes(shell, _check(read))
     texts = [{"name": file.name, "text": file.text} for file in read]
     given = give_order(shell, ApplyPolicy.of(read), ordering, files=texts)
     show_given(given, as_json=as_json)
@@ -150,6 +151,19 @@ def show(shell: Shell, as_json: bool) -> None:
 def explain(shell: Shell, /, groups: tuple[str, ...], as_json: bool, **asked: str | None) -> None:
     """Say what every grant makes of SUBJECT: which gives, which refuses and why, and when next."""
     explain_access(shell, groups, asked, as_json=as_json)
+
+
+def _note_changes(shell: Shell, after: Policy) -> None:
+    """Say in a line, before anyone signs, what a policy would change."""
+    try:
+        with shell.look() as snapshot:
+            before = snapshot.policy()
+            hosts = snapshot.fleet().registered(snapshot.size)
+    except IndexUnavailable as error:
+        note(f"what this changes is not known beforehand: {error}")
+        return
+    if before is not None:
+        note(f"access that changes: {count_changes(plan(before, after, hosts))}; `policy plan` says more")
 
 
 def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:

@@ -93,7 +93,7 @@ def _as_int(value: Any) -> int | None:
 
 def _settle(case: Any) -> None:
     command = case.body.get("command")
-    if case.path == "/v1/policy":
+    if case.path in {"/v1/policy", "/v1/policy/plan"}:
         files = case.body.get("files")
         if isinstance(files, list) and len(files) <= MAX_FILES:
             del files[1:]  # they are all one policy, and cannot be there twice
