@@ -161,6 +161,8 @@ def _row(row: Access) -> tuple[object, ...]:
             through = f" of {', '.join(reachable.holder.through)}" if reachable.holder.through else ""
             is_a = f"{reachable.holder.kind}{through}"
             lasts = format_duration(row.ttl_s) if row.ca_phase == "signing" else f"CA: {row.ca_phase}"
+            if row.opens_s is not None:
+                lasts = f"{lasts}, from {format_rfc3339(row.opens_s)}"
             lasts = lasts if row.locked is None else f"locked: {row.locked}"
             grant = reachable.filed.grant.name
             return (reachable.holder.subject, is_a, reachable.login, on, lasts, grant, row.policy)

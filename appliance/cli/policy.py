@@ -21,12 +21,15 @@ from appliance.cli.console import (
 )
 from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.cli.planning import count_changes, show_plan
 from appliance.cli.sight import shown_customers
 from appliance.clock import now_ms
 from appliance.errors import Refusal
+from appliance.index.queries import IndexUnavailable
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.holidays import with_holidays
+from appliance.policy.plan import plan
 from appliance.policy.roles import list_files
 
 _files = click.argument(
@@ -66,6 +69,40 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     )
 
 
+@policy.command(
+    "plan",
+    epilog=examples(
+        "chancery policy plan policies/*.toml",
+        "chancery policy plan --against old/policy.toml new/policy.toml",
+    ),
+)
+@_files
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Compare with these files, offline, and not with the policy in force.",
+)
+@json_option
+@pass_shell
+@plain_errors
+def plan_(shell: Shell, files: tuple[Path, ...], against: tuple[Path, ...], as_json: bool) -> None:
+    """Say what FILES would change: who gains and who loses which login where, and which limits move."""
+    after = _check(_read(files))
+    if against:
+        planned = plan(_check(_read(against)), after)
+    else:
+        with shell.look() as snapshot:
+            before = snapshot.policy()
+            if before is None:
+                raise Refusal("not-found", "no policy has been applied: name files with --against")
+            planned = plan(before, after, snapshot.fleet().registered(snapshot.size))
+    if as_json:
+        show_json(planned.to_data())
+    else:
+        show_plan(planned)
+
+
 @policy.command(epilog=examples("chancery policy apply policy.toml --operator carol --key ~/.ssh/id_ed25519"))
 @_files
 @order_options
@@ -75,7 +112,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
 def apply(shell: Shell, files: tuple[Path, ...], ordering: Ordering, as_json: bool) -> None:
     """Apply FILES, in their order: from then on every decision follows them, and no others."""
     read = _read(files)
-    _check(read)
+    _note_changes(shell, _check(read))
     texts = [{"name": file.name, "text": file.text} for file in read]
     given = give_order(shell, ApplyPolicy.of(read), ordering, files=texts)
     show_given(given, as_json=as_json)
@@ -116,6 +153,19 @@ def show(shell: Shell, as_json: bool) -> None:
 def explain(shell: Shell, /, groups: tuple[str, ...], as_json: bool, **asked: str | None) -> None:
     """Say what every grant makes of SUBJECT: which gives, which refuses and why, and when next."""
     explain_access(shell, groups, asked, as_json=as_json)
+
+
+def _note_changes(shell: Shell, after: Policy) -> None:
+    """Say in a line, before anyone signs, what a policy would change."""
+    try:
+        with shell.look() as snapshot:
+            before = snapshot.policy()
+            hosts = snapshot.fleet().registered(snapshot.size)
+    except IndexUnavailable as error:
+        note(f"what this changes is not known beforehand: {error}")
+        return
+    if before is not None:
+        note(f"access that changes: {count_changes(plan(before, after, hosts))}; `policy plan` says more")
 
 
 def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:

@@ -25,7 +25,9 @@ from appliance.index.records import CertificateRecord
 from appliance.index.scene import Place, Scene, open_scene
 from appliance.policy.document import Policy
 from appliance.policy.locks import Locks, Target
+from appliance.policy.opening import Hours, Shut
 from appliance.policy.roles import ALL, Customers, narrow
+from appliance.policy.terms import When, open_grant
 
 Basis = Literal["certificates", "policy"]
 
@@ -67,6 +69,8 @@ class CertifiedAccess:
 class GrantedAccess:
     """One principal that a grant gives to one holder, for at most ``ttl_s``.
 
+    ``opens_s`` is None if the grant's hours were open at the moment, else when they opened next.
+
     ``policy`` is the entry that put the grant in force, ``ca_phase`` that of the key which would sign:
     ``signing``, or ``halted`` or ``none``, and nobody obtains anything; no more than while ``locked``, the
     entry of a lock on the holder, on the group that he is in, or on the CA.
@@ -79,6 +83,8 @@ class GrantedAccess:
     ttl_s: int
     locked: int | None
     reachable: Reachable
+    hours: Hours
+    opens_s: int | None
 
 
 Access: TypeAlias = CertifiedAccess | GrantedAccess
@@ -184,7 +190,7 @@ def _by_policy(
     seq = scene.policy_seq
     if seq is None:
         return
-    max_ttl_s = scene.snapshot.max_ttl_s()
+    max_ttl_s, at_s = scene.snapshot.max_ttl_s(), scene.prefix.at_ms // 1000
     lines = scene.snapshot.reach(seq, scene.policy).lines(
         subject=query.subject,
         host_groups=None if scene.groups is None else frozenset(group.name for group in scene.groups),
@@ -194,7 +200,14 @@ def _by_policy(
         after=after,
     )
     locks = scene.snapshot.locks(scene.prefix.upto)
+    when = When(start_s=at_s, latest_s=at_s, max_ttl_s=max_ttl_s)
     for reachable in lines:
+        grant = reachable.filed.grant
+        hours = scene.policy.hours(grant)
+        opening = open_grant(grant, hours, (), when)
+        opens_s = opening.next_s if isinstance(opening, Shut) else None
+        if isinstance(opening, Shut) and opens_s is None:
+            continue  # it never gives anything again
         ca = scene.policy.customers[reachable.group.customer].user_ca
         yield (
             reachable.line,
@@ -203,9 +216,11 @@ def _by_policy(
                 ca=ca,
                 ca_phase=scene.signing_phase(ca, reachable.group.customer),
                 policy=seq,
-                ttl_s=min(reachable.filed.grant.ttl_s, max_ttl_s),
+                ttl_s=min(grant.ttl_s, max_ttl_s),
                 locked=_find_lock(locks, scene.policy, reachable, ca),
                 reachable=reachable,
+                hours=hours,
+                opens_s=opens_s,
             ),
         )
 

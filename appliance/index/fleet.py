@@ -46,6 +46,10 @@ class Fleet:
         self._registrations = sorted(registrations, key=lambda each: each[2].name)
         self._in_group: dict[tuple[int, str], list[Registration]] = {}
 
+    def registered(self, upto: int) -> list[Registered]:
+        """Return the hosts that are registered after ``upto`` entries, by name."""
+        return [host for seq, until, host in self._registrations if seq < upto <= until]
+
     def members(self, policy_seq: int, group: HostGroup, upto: int) -> tuple[str, ...]:
         """Return the hosts in a group of the policy ``policy_seq`` after ``upto`` entries, sorted."""
         key = (policy_seq, group.name)

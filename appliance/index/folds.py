@@ -90,7 +90,7 @@ def _keep_part(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> No
 
 
 def _apply_policy(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
-    portion.add("policy", entry.seq, entry.time_ms)
+    portion.add("policy", entry.seq, entry.time_ms, json.dumps(data.get("holidays", [])))
     texts: dict[int, str] = dict(portion.read("SELECT seq, text FROM policy_part"))
     for position, file in enumerate(data["files"]):
         text = "".join(texts[seq] for seq in file["seqs"])

@@ -34,6 +34,7 @@ from appliance.index.records import (
 )
 from appliance.index.schema import VERSION, open_for_reading
 from appliance.policy.document import Policy, PolicyFile, parse_policy
+from appliance.policy.holidays import calendar_from_data
 from appliance.policy.locks import Locks
 
 MAX_PAGE: Final = 500
@@ -118,7 +119,11 @@ class Snapshot:
         seq = self.policy_seq(upto)
         if seq is None:
             return None
-        return self._caches.policies.get(seq, lambda: parse_policy(self.policy_files(seq)))
+        return self._caches.policies.get(seq, lambda: self._read_policy(seq))
+
+    def _read_policy(self, seq: int) -> Policy:
+        recorded = json.loads(self.value("SELECT holidays FROM policy WHERE seq = ?", seq))
+        return parse_policy(self.policy_files(seq), map(calendar_from_data, recorded))
 
     def reach(self, policy_seq: int, policy: Policy) -> Reach:
         """Return a policy arranged for the question who could obtain what; once for each."""

@@ -17,7 +17,7 @@ import msgpack
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-VERSION: Final = "4"
+VERSION: Final = "5"
 # What a million certificates have in the indexes stays in memory, and what many commits change is written
 # once for them all.
 _CACHE_KIB: Final = 131_072
@@ -119,7 +119,7 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
         },
         "seq",
     ),
-    "policy": ({"seq": int, "time_ms": int}, "seq"),
+    "policy": ({"seq": int, "time_ms": int, "holidays": str}, "seq"),
     "policy_part": ({"seq": int, "name": str, "text": str}, "seq"),
     "policy_file": ({"policy": int, "position": int, "name": str, "text": str}, ("policy", "position")),
     # What somebody should be told of at once; those of one entry are numbered.

@@ -18,6 +18,7 @@ from appliance.identity.identity import Identity
 from appliance.policy.asking import Asking
 from appliance.policy.circumstances import PLAIN, Circumstances
 from appliance.policy.document import FiledGrant, HostGroup, Policy
+from appliance.policy.opening import Opening
 from appliance.policy.requirements import Obstacle
 from appliance.policy.terms import BACKDATE_S, MAX_AHEAD_S, Bounds, Settling, Terms
 from appliance.policy.zones import format_moment
@@ -95,10 +96,19 @@ class _Sought:
 
 
 class _Offer(NamedTuple):
-    """One principal on the terms of one grant."""
+    """One principal by one grant, and how long it is open."""
 
     login: str
     group: HostGroup
+    principal: str
+    filed: FiledGrant
+    opening: Opening
+
+
+class _Chosen(NamedTuple):
+    """One principal on the terms of the grant that was chosen for it."""
+
+    customer: str
     principal: str
     terms: Terms
 
@@ -133,13 +143,14 @@ def evaluate_user(
         return Denial(rule="start", detail=f"a certificate begins within a day: at {latest} at the latest")
     sought = _seek(policy, hosts, request)
     settling = Settling(policy, asking)
-    offers, refused = _collect(policy, sought, asking, settling)
-    chosen = _choose(offers)
+    chosen, refused = _choose(policy, sought, asking, settling)
     missing = _find_missing(chosen, sought)
     if missing is not None or not chosen:
         obstacles = [each for filed in refused for each in settling.find_obstacles(filed)]
-        return _deny(policy.held_by(identity), missing or "nothing that was asked for", obstacles)
-    return tuple(_merge(policy, chosen))
+        # More of them than principals are shown are not needed.
+        held = [policy.grants[place] for place in policy.holders.held_by(identity)[:MAX_ALLOWED]]
+        return _deny(held, missing or "nothing that was asked for", obstacles)
+    return tuple(_merge(policy, _settle(chosen, settling)))
 
 
 def evaluate_host(
@@ -179,30 +190,50 @@ def _groups_of(policy: Policy, host: Host | None) -> frozenset[str]:
     return frozenset() if host is None else frozenset(each.name for each in policy.fleets.of_host(host))
 
 
-def _collect(
+def _choose(
     policy: Policy, sought: _Sought, asking: Asking, settling: Settling
 ) -> tuple[list[_Offer], list[FiledGrant]]:
-    """Return what is asked for of the grants that give it, and the grants that would but for an obstacle."""
-    offers: list[_Offer] = []
+    """Choose an offer for each principal of each CA: the longest, the first among equals.
+
+    Also return the grants that would have offered something but for an obstacle.
+    """
+    best: dict[tuple[str, str], _Offer] = {}
     refused: list[FiledGrant] = []
     for filed in _held(policy, sought, asking):
-        grant = filed.grant
-        logins = [name for name in grant.logins if name in sought.logins] if sought.logins else grant.logins
-        if not logins:
+        principals = _asked(policy, sought, asking.request, filed)
+        opening = settling.open(filed) if principals else None
+        if opening is None:
+            refused += [filed] if principals else []
             continue
-        groups = [
-            policy.host_groups[name] for name in grant.on if sought.groups is None or name in sought.groups
-        ]
-        if asking.request.customer is not None:
-            groups = [group for group in groups if group.customer == asking.request.customer]
-        terms = settling.settle(filed) if groups else None
-        if terms is not None:
-            offers += [
-                _Offer(login, group, group.principal(login), terms) for group in groups for login in logins
-            ]
-        elif groups:
-            refused.append(filed)
-    return offers, refused
+        for group, login in principals:
+            key = (group.customer, group.principal(login))
+            known = best.get(key)
+            if known is None or opening.not_after_s > known.opening.not_after_s:
+                best[key] = _Offer(login, group, key[1], filed, opening)
+    return list(best.values()), refused
+
+
+def _asked(
+    policy: Policy, sought: _Sought, request: UserRequest, filed: FiledGrant
+) -> list[tuple[HostGroup, str]]:
+    """Return the host groups and logins of a grant that the request asks for."""
+    grant = filed.grant
+    logins = [name for name in grant.logins if name in sought.logins] if sought.logins else grant.logins
+    if not logins:
+        return []
+    groups = [policy.host_groups[name] for name in grant.on if sought.groups is None or name in sought.groups]
+    if request.customer is not None:
+        groups = [group for group in groups if group.customer == request.customer]
+    return [(group, login) for group in groups for login in logins]
+
+
+def _settle(offers: Iterable[_Offer], settling: Settling) -> list[_Chosen]:
+    """Settle the terms of what was chosen, once for each grant."""
+    terms: dict[int, Terms] = {}
+    for offer in offers:
+        if id(offer.filed) not in terms:
+            terms[id(offer.filed)] = settling.settle(offer.filed, offer.opening)
+    return [_Chosen(offer.group.customer, offer.principal, terms[id(offer.filed)]) for offer in offers]
 
 
 def _held(policy: Policy, sought: _Sought, asking: Asking) -> Iterator[FiledGrant]:
@@ -215,16 +246,6 @@ def _held(policy: Policy, sought: _Sought, asking: Asking) -> Iterator[FiledGran
     else:
         places = policy.holders.held_on(identity, sought.groups)
     return (policy.grants[place] for place in places)
-
-
-def _choose(offers: Iterable[_Offer]) -> list[_Offer]:
-    """Choose one offer for each principal of each CA: the longest, the first among equals."""
-    best: dict[tuple[str, str], _Offer] = {}
-    for offer in offers:
-        key = (offer.group.customer, offer.principal)
-        if key not in best or offer.terms.valid_before > best[key].terms.valid_before:
-            best[key] = offer
-    return list(best.values())
 
 
 def _find_missing(chosen: Iterable[_Offer], sought: _Sought) -> str | None:
@@ -259,7 +280,7 @@ def _deny(held: Iterable[FiledGrant], missing: str, obstacles: list[Obstacle]) -
     )
 
 
-def _merge(policy: Policy, offers: list[_Offer]) -> Iterator[Profile]:
+def _merge(policy: Policy, offers: Iterable[_Chosen]) -> Iterator[Profile]:
     """Put principals into as few certificates as their differences allow, in an order that only they fix."""
     ordered = sorted(offers, key=lambda offer: (_traits(offer), offer.principal))
     for (customer, *_), group in groupby(ordered, _traits):
@@ -283,12 +304,12 @@ def _merge(policy: Policy, offers: list[_Offer]) -> Iterator[Profile]:
 
 
 def _traits(
-    offer: _Offer,
+    offer: _Chosen,
 ) -> tuple[str, int, tuple[str, ...], str, tuple[str, ...], int, bool, tuple[int, ...]]:
     """Return all about an offer that principals of one certificate share, as values that can be sorted."""
     terms, grant = offer.terms, offer.terms.filed.grant
     return (
-        offer.group.customer,
+        offer.customer,
         terms.valid_before,
         terms.source or (),
         grant.force_command or "",

@@ -63,7 +63,8 @@ def _check_group(name: str) -> str:
     return check_reference(name) if ":" in name else check_name(name)
 
 
-def _leave_out_null(schema: dict[str, Any]) -> None:
+def leave_out_null(schema: dict[str, Any]) -> None:
+    """Describe what need not be there as what it is when it is."""
     schema.pop("default", None)
     (described,) = [each for each in schema.pop("anyOf") if each.get("type") != "null"]
     schema |= described
@@ -107,7 +108,7 @@ MomentField = Annotated[
     ),
 ]
 # What need not be there, and is absent then: a query cannot say null, and a reply does not.
-Maybe = Annotated[_T | None, Field(default=None, json_schema_extra=_leave_out_null)]
+Maybe = Annotated[_T | None, Field(default=None, json_schema_extra=leave_out_null)]
 _REFERENCE: Final[dict[str, Any]] = {
     "type": "string",
     "minLength": 3,

@@ -86,12 +86,21 @@ def list_conditions(require: Requirements) -> Iterator[str]:
         yield "a reason"
 
 
+def list_requirements(require: Requirements) -> list[str]:
+    """Return, in words, all that is required."""
+    approvals = [_approvals(require)] if require.approvals else []
+    return [*list_conditions(require), *approvals]
+
+
+def _approvals(require: Requirements) -> str:
+    number = "an approval" if require.approvals == 1 else f"{require.approvals} approvals"
+    return f"{number} by members of {' or '.join(require.approvers)}"
+
+
 def unapproved(grant: Grant) -> Obstacle:
     """Return the obstacle that approvals which the grant requires have not been given, or no longer count."""
-    number, groups = grant.require.approvals, " or ".join(grant.require.approvers)
-    approvals = "an approval" if number == 1 else f"{number} approvals"
     detail = (
-        f"grant {grant.name!r} requires {approvals} by members of {groups} other than you: ask for it with "
+        f"grant {grant.name!r} requires {_approvals(grant.require)} other than you: ask for it with "
         f"`chancery approval request {grant.name}` or at /v1/approvals"
     )
     return Obstacle(rule="require.approvals", detail=detail)

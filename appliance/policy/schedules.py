@@ -142,6 +142,11 @@ class Timetable:
     windows: tuple[Window, ...]
     calendar: Calendar | None = None
 
+    def __str__(self) -> str:
+        """Return the timetable in words, such as ``mon-fri 08:00-18:00 Europe/Berlin``."""
+        free = "" if self.calendar is None else f", not on holidays of {self.calendar.name}"
+        return f"{', '.join(map(str, self.windows))} {self.zone}{free}"
+
     def span(self, moment_s: int, until_s: int) -> Span | None:
         """Return the open span that a moment is in, if it is in one.
 

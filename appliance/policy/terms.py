@@ -88,16 +88,23 @@ class Settling:
             ttl_s=asking.request.ttl_s,
             max_ttl_s=asking.max_ttl_s,
         )
+        request, delegate = asking.request, asking.circumstances.delegate
+        # Then only what a grant requires can be in the way, and most require nothing.
+        self._is_plain = delegate is None and not request.permit and request.source is None
         self._openings: dict[object, Opening | Shut] = {}
 
-    def settle(self, filed: FiledGrant) -> Terms | None:
-        """Return the terms on which a grant gives what it gives; None if anything is in the way."""
-        grant, request = filed.grant, self._asking.request
-        if next(self._find_unmet(grant), None) is not None:
+    def open(self, filed: FiledGrant) -> Opening | None:
+        """Return the opening in which a grant gives what it gives; None if anything is in the way."""
+        grant = filed.grant
+        plain = self._is_plain and grant.require is NOTHING_REQUIRED
+        if not plain and next(self._find_unmet(grant), None) is not None:
             return None
         opening = self._open(grant)
-        if isinstance(opening, Shut):
-            return None
+        return None if isinstance(opening, Shut) else opening
+
+    def settle(self, filed: FiledGrant, opening: Opening) -> Terms:
+        """Return the terms of a grant that is open."""
+        grant, request = filed.grant, self._asking.request
         permit = grant.permit if request.permit is None else request.permit
         return Terms(
             filed=filed,
@@ -109,7 +116,7 @@ class Settling:
         )
 
     def find_obstacles(self, filed: FiledGrant) -> tuple[Obstacle, ...]:
-        """Return all that is in the way: nothing exactly where :meth:`settle` gives terms."""
+        """Return all that is in the way: nothing exactly where :meth:`open` finds an opening."""
         grant = filed.grant
         unmet, opening = tuple(self._find_unmet(grant)), self._open(grant)
         if not isinstance(opening, Shut):
@@ -117,7 +124,7 @@ class Settling:
         return (*unmet, say_shut(grant, self._policy.hours(grant), opening))
 
     def _open(self, grant: Grant) -> Opening | Shut:
-        approved_s = self._approved(grant)
+        approved_s = self._approved(grant) if grant.require.approvals else None
         key = (grant.when, grant.first, grant.last, grant.ttl_s, approved_s)
         found = self._openings.get(key)
         if found is None:
@@ -127,9 +134,7 @@ class Settling:
         return found
 
     def _approved(self, grant: Grant) -> int | None:
-        """Return until when the grant is approved; None if it does not ask for that, or is not."""
-        if not grant.require.approvals:
-            return None
+        """Return until when a grant that asks for approvals is approved; None if it is not."""
         asking = self._asking
         approval = find_approval(
             self._policy, grant, str(asking.identity), asking.circumstances.approvals, asking.now_s
@@ -208,8 +213,7 @@ def _days(grant: Grant) -> str:
 
 
 def _windows(hours: Hours) -> str:
-    timetable = hours.timetable
-    return "" if timetable is None else f" ({', '.join(map(str, timetable.windows))} {timetable.zone})"
+    return "" if hours.timetable is None else f" ({hours.timetable})"
 
 
 def _intersect(granted: tuple[str, ...] | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -46,3 +46,53 @@ class AccessExplained(_Reply):
     left_out: Annotated[int, Field(ge=0, description="how many grants more would be here")]
     next: Maybe[Annotated[Moment, Field(description="when a grant gives something next, if none does")]]
     ledger_size: Size
+
+
+class PlannedChange(_Reply):
+    """One line of access that changes: who, as which login, on which host group, and on what terms."""
+
+    kind: Literal["gains", "loses", "loosens", "tightens", "changes"]
+    who: Annotated[str, Field(description="provider:subject, or `group` and a provider's group")]
+    login: str
+    host_group: str
+    before: Annotated[list[str], Field(description="the terms now, each an alternative; empty: no access")]
+    after: list[str]
+
+
+class PlannedCounts(_Reply):
+    """How many lines of access change, by kind."""
+
+    gains: int
+    loses: int
+    loosens: int
+    tightens: int
+    changes: int
+
+
+class PlannedHosts(_Reply):
+    """A host group whose registered hosts change."""
+
+    host_group: str
+    gains: list[str]
+    loses: list[str]
+
+
+class PlannedOperator(_Reply):
+    """An operator whose roles, identities or keys change; empty where he is none."""
+
+    name: str
+    before: list[str]
+    after: list[str]
+
+
+class PolicyPlanned(_Reply):
+    """What a policy would change if it were applied instead of the one in force."""
+
+    policy: Annotated[Seq, Field(description="the policy in force")]
+    changes: Annotated[list[PlannedChange], Field(description="the first thousand")]
+    counts: PlannedCounts
+    left_out: Annotated[int, Field(ge=0, description="how many changes more there are")]
+    complete: Annotated[bool, Field(description="false: there are too many lines to compare all of them")]
+    hosts: list[PlannedHosts]
+    operators: list[PlannedOperator]
+    ledger_size: Size

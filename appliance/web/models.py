@@ -221,6 +221,12 @@ class PolicyRequest(_Model):
     orders: Orders
 
 
+class PlanRequest(_Model):
+    """A policy that might be applied."""
+
+    files: Annotated[list[PolicyFileBody], Field(min_length=1, max_length=MAX_FILES)]
+
+
 class ReasonBody(_Model):
     """Why."""
 

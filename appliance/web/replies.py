@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appliance.policy.fields import FINGERPRINT, Maybe
+from appliance.policy.fields import FINGERPRINT, Maybe, leave_out_null
 from appliance.policy.locks import LockKind
 from appliance.web.problems import PROBLEMS
 
@@ -410,6 +410,13 @@ class GrantedAccessShown(_Reached):
     source: Maybe[list[str]]
     force_command: Maybe[str]
     permit: list[str]
+    when: Maybe[Annotated[str, Field(description="the schedule, in words")]]
+    from_: Annotated[str | None, Field(default=None, alias="from", json_schema_extra=leave_out_null)]
+    until: Maybe[Annotated[str, Field(description="the last day")]]
+    open: Annotated[bool, Field(description="whether the grant's hours were open at the moment")]
+    opens: Maybe[Annotated[Moment, Field(description="when they opened next, if they were not")]]
+    delegates: Maybe[Annotated[list[str], Field(description="who may ask on his behalf")]]
+    conditions: Maybe[Annotated[list[str], Field(description="what a request must come with")]]
 
 
 class AccessList(_Reply):

@@ -134,7 +134,7 @@ def _settle(case: Any) -> None:
         _log_in(case.body)
         return
     command = case.body.get("command")
-    if case.path == "/v1/policy":
+    if case.path in {"/v1/policy", "/v1/policy/plan"}:
         files = case.body.get("files")
         if isinstance(files, list) and len(files) <= MAX_FILES:
             del files[1:]  # they are all one policy, and cannot be there twice

@@ -94,8 +94,10 @@ def begin() -> History:
     return history
 
 
-def policy_text(match: str, members: list[str], who: list[str], logins: list[str], *, bare: bool) -> str:
-    """Return a policy; what is drawn is which hosts, who, and as whom."""
+def policy_text(
+    match: str, members: list[str], who: list[str], logins: list[str], *, bare: bool, limit: str = ""
+) -> str:
+    """Return a policy; what is drawn is which hosts, who, as whom, and a limit of the grants."""
     quoted = [f'"{name}"' for name in members]
     lines = ["version = 1"]
     lines += [
@@ -113,6 +115,9 @@ def policy_text(match: str, members: list[str], who: list[str], logins: list[str
         on = ('"web", "db"', '"beta"', '"eu", "beta"')[number % 3]
         as_ = ", ".join(f'"{login}"' for login in logins)
         lines += [f'[[grant]]\nname = "g{number}"\nwho = {name}\non = [{on}]\nas = [{as_}]\nttl = "8h"']
+        lines += [limit]
+    lines += ['[[schedule]]\nname = "office"\ntimezone = "UTC"\nwindows = ["mon 08:00-16:01"]']
+    lines += ['holidays = "DE"']
     key = format_public_key_line(public_key("ed25519", 7))
     lines += [f'[[operator]]\nname = "carol"\nkeys = ["{key}"]\nroles = ["admin"]']
     return "\n".join(lines) + "\n"
@@ -124,6 +129,10 @@ WHO: Final = (
     '{ services = ["oidc:ci"], groups = ["all", "staff"] }',
     '{ groups = ["oidc:team", "all"] }',
 )
+
+
+# It is Monday, 2025-11-24, 16:00 in UTC when a history begins.
+LIMITS: Final = ('when = "office"', 'from = "2025-11-25"', 'until = "2025-11-23"')
 
 
 def some(values: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
@@ -138,6 +147,7 @@ policies = st.builds(
     who=st.lists(st.sampled_from(WHO), max_size=3),
     logins=some(LOGINS),
     bare=st.booleans(),
+    limit=st.sampled_from(["", *LIMITS]),
 )
 
 
@@ -158,7 +168,10 @@ def _apply(draw: st.DrawFn, history: History) -> None:
     first = history.add("policy.file", {"name": "p.toml", "part": 0, "parts": 2, "text": text[:half]}).seq
     history.add("policy.file", {"name": "p.toml", "part": 1, "parts": 2, "text": text[half:]})
     file = {"name": "p.toml", "sha256": "00", "seqs": [first, first + 1]}
-    history.add("policy.applied", {"files": [file], "evaluator": 1, **ordered("policy.apply")})
+    dates = draw(st.sampled_from((["2025-12-25"], ["2025-11-24", "2025-12-25"])))
+    calendar = {"calendar": "DE", "first_year": 2025, "last_year": 2026, "dates": dates}
+    applied = {"files": [file], "evaluator": 2, "holidays": [calendar]}
+    history.add("policy.applied", applied | ordered("policy.apply"))
 
 
 def _register(draw: st.DrawFn, history: History) -> None:

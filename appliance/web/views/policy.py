@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
+from gevent import get_hub
 
 from appliance.authority.commands import ApplyPolicy
 from appliance.errors import Refusal
-from appliance.policy.document import PolicyFile
+from appliance.index.fleet import Registered
+from appliance.policy.check import check_policy
+from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
+from appliance.policy.holidays import with_holidays
+from appliance.policy.plan import Plan, plan
 from appliance.policy.roles import list_files, roles_of
 from appliance.web.caching import keepable_facts
 from appliance.web.description import KEPT, problems
-from appliance.web.models import PolicyRequest, Sized
+from appliance.web.explained import PolicyPlanned
+from appliance.web.models import PlanRequest, PolicyRequest, Sized
 from appliance.web.replies import CarriedOut, PolicyShown, WhoYouAre
-from appliance.web.services import Services, requester, require_sight, seen
+from appliance.web.services import Services, requester, require, require_sight, seen
 
 _TAG = Tag(name="policy", description="The policy in force.")
 
@@ -52,6 +60,25 @@ def build(services: Services) -> APIBlueprint:
         texts = [file.model_dump() for file in body.files]
         return jsonify(services.order(ApplyPolicy.of(files), body.orders, files=texts))
 
+    @api.post(
+        "/policy/plan",
+        summary="What another policy would change",
+        responses={200: PolicyPlanned},
+        openapi_extensions=problems("policy-denied", "not-found"),
+    )
+    def planned(body: PlanRequest) -> Response:
+        """Who would gain and who would lose which login where, and on what terms; for admins."""
+        files = [PolicyFile(name=file.name, text=file.text) for file in body.files]
+        with services.index.snapshot() as snapshot:
+            require(snapshot, "policy.read")
+            seq, before = snapshot.policy_seq(), snapshot.policy()
+            if seq is None or before is None:
+                raise Refusal("not-found", "no policy has been applied")
+            hosts, size = snapshot.fleet().registered(snapshot.size), snapshot.size
+        # On another thread: a large policy takes seconds, in which this one has others to answer.
+        made = get_hub().threadpool.apply(compare, (before, files, hosts, services.now_ms() // 1000))
+        return jsonify({**made.to_data(), "policy": seq, "ledger_size": size})
+
     @api.get("/whoami", summary="Who you are", responses={200: WhoYouAre})
     def whoami(query: Sized) -> Response:
         """As your credential says, with the roles that the policy gives you."""
@@ -72,3 +99,18 @@ def build(services: Services) -> APIBlueprint:
             return jsonify(who | of | {"ledger_size": snapshot.size})
 
     return api
+
+
+def compare(before: Policy, files: Sequence[PolicyFile], hosts: Sequence[Registered], now_s: int) -> Plan:
+    """Compare the policy in force with files that might be applied.
+
+    Raises:
+        Refusal: ``malformed-request``; they are no policy.
+    """
+    try:
+        after = parse_policy(files)
+        check_policy(after)
+        return plan(before, with_holidays(after, now_s), hosts)
+    except PolicyError as error:
+        problems_ = [str(problem) for problem in error.problems[:50]]
+        raise Refusal("malformed-request", problems_[0], field="files", problems=problems_) from error

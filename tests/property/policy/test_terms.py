@@ -90,9 +90,10 @@ def test_grant_has_obstacles_exactly_where_it_gives_no_terms(
         grants=(filed,),
     )
     settling = Settling(policy, asking)
-    terms, obstacles = settling.settle(filed), settling.find_obstacles(filed)
-    assert (terms is None) == bool(obstacles)
-    if terms is not None:
+    opening, obstacles = settling.open(filed), settling.find_obstacles(filed)
+    assert (opening is None) == bool(obstacles)
+    if opening is not None:
+        terms = settling.settle(filed, opening)
         assert terms.valid_before - terms.valid_after > 0
     assert all(each.rule and "'g'" in each.detail for each in obstacles)
 

@@ -135,7 +135,7 @@ def test_grant_without_hours_has_no_bounds() -> None:
     ],
 )
 def test_schedule_that_is_shut_refuses_and_says_when_it_opens_again(now: str, opens: str) -> None:
-    said = ("'office' (mon-fri 08:00-18:00 Europe/Berlin)", f"opens again at {opens}")
+    said = ("'office' (mon-fri 08:00-18:00 Europe/Berlin, not on holidays of DE)", f"opens again at {opens}")
     assert refused(decide('when = "office"', now=now), "schedule", *said).next_s == moment(opens)
 
 

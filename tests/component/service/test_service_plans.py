@@ -1,0 +1,40 @@
+"""Plans over HTTP and at the terminal: against the policy in force, and offline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from support.service import Service
+
+MORE = (
+    '\n[[grant]]\nname = "more"\nwho = { users = ["api:eve"] }\non = ["web"]\nas = ["deploy"]\nttl = "1h"\n'
+)
+
+
+def test_admin_is_told_what_a_policy_would_change(service: Service) -> None:
+    text = (service.scratch / "policy.toml").read_text()
+    body = {"files": [{"name": "policy.toml", "text": text + MORE}]}
+    planned = service.http("POST", "/v1/policy/plan", body, as_="carol").json
+    assert [(each["kind"], each["who"], each["login"]) for each in planned["changes"]] == [
+        ("gains", "api:eve", "deploy")
+    ]
+    assert (planned["counts"]["gains"], planned["complete"]) == (1, True)
+
+
+def test_plan_is_for_admins_and_of_policies_only(service: Service) -> None:
+    wrong = {"files": [{"name": "policy.toml", "text": "version = 2"}]}
+    assert service.http("POST", "/v1/policy/plan", wrong, as_="dave").slug == "policy-denied"
+    reply = service.http("POST", "/v1/policy/plan", wrong, as_="carol")
+    assert (reply.slug, reply.json["field"]) == ("malformed-request", "files")
+
+
+def test_command_plans_against_the_policy_in_force_and_against_files(
+    service: Service, tmp_path: Path
+) -> None:
+    before = service.scratch / "policy.toml"
+    after = tmp_path / "policy.toml"
+    after.write_text(before.read_text() + MORE)
+    assert "gains" in service.cli("policy", "plan", str(after)).stdout
+    planned = json.loads(service.cli("policy", "plan", str(before), "--against", str(after), "--json").stdout)
+    assert [each["kind"] for each in planned["changes"]] == ["loses"]
