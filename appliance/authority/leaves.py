@@ -94,6 +94,10 @@ class Leaves:
             (each for each in self._named(leave.person) if is_same(each, leave) and not each.withdrawn), None
         )
 
+    def count(self, person: str) -> int:
+        """Return how many are kept under a person's name."""
+        return len(self._by_name.get(person, ()))
+
     def of(self, policy: Policy, identity: str) -> tuple[Away, ...]:
         """Return when the person who has this account is away: over all his accounts, merged, by start."""
         if not self._by_seq:

@@ -41,6 +41,8 @@ from audit.entry import Entry
 
 # Further than anyone plans, and near enough that a wrong year is noticed.
 MAX_AHEAD_S: Final = 5 * 366 * 86_400
+# Of one person: those of a calendar for every day of two years, and no flood.
+MAX_STANDING: Final = 1_000
 # Of one person: they are cut in one transaction, however many they are, or the leave would not hold yet.
 _ALL: Final = 2**31
 
@@ -120,6 +122,8 @@ class BookLeave:
         known = state.leaves.find_same(leave)
         if known is not None:
             return Decided(after=lambda _entries: self._answer(Booked(leave=known, already=True)))
+        if state.leaves.count(leave.person) >= MAX_STANDING:
+            raise Refusal("conflict", f"{leave.person} has {MAX_STANDING} leaves booked: cancel some first")
         cut = cut_off(
             state,
             find_reaching(state, policy, leave, at.time_s),

@@ -6,7 +6,7 @@ back, so it is only recorded as withdrawn, and goes on until an operator cancels
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,13 +86,21 @@ def assign(events: Iterable[Occurrence], assignment: Assignment) -> list[Shown]:
     )
 
 
-def compare(shown: Sequence[Shown], standing: Sequence[Standing], now_s: int) -> Changes:
+def compare(
+    shown: Sequence[Shown],
+    standing: Sequence[Standing],
+    now_s: int,
+    overruled: Collection[tuple[str, int, int]] = (),
+) -> Changes:
     """Compare what a feed shows with what is on record of it.
+
+    ``overruled`` are persons and times that an operator has decided about while they were shown.
 
     1. What stands and is covered by what is shown of its person stays.
     2. What is not is withdrawn, unless it is so already.
     3. What is shown and not covered by what stays is booked; so nobody has access in the time between a
        withdrawn leave's cancellation and the next look at the feed.
+    4. What an operator has overruled is not booked again for as long as the feed shows just that.
     """
     visible = _by_person(shown)
     kept, withdraw = [], []
@@ -106,7 +114,8 @@ def compare(shown: Sequence[Shown], standing: Sequence[Standing], now_s: int) ->
     book = [
         each
         for each in shown
-        if not _covers(on_record.get(each.person, ()), each.starts_s, each.ends_s, now_s)
+        if (each.person, each.starts_s, each.ends_s) not in overruled
+        and not _covers(on_record.get(each.person, ()), each.starts_s, each.ends_s, now_s)
     ]
     return Changes(book=tuple(book), withdraw=tuple(withdraw))
 

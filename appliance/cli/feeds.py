@@ -16,7 +16,7 @@ from appliance.cli.console import Shell
 from appliance.clock import now_ms
 from appliance.config import Config, FeedTable
 from appliance.days import find_zone
-from appliance.errors import Refusal
+from appliance.errors import ChanceryError, Refusal
 from appliance.index.leave import LeaveFilter, LeaveRecord, list_leaves
 from appliance.index.queries import MAX_PAGE, Index, Snapshot
 from appliance.policy.document import Policy
@@ -78,8 +78,8 @@ def watch_feeds(shell: Shell, feeds: Sequence[FeedTable]) -> NoReturn:
         for feed in feeds:
             try:
                 done = sync_feed(shell, feed, now_ms(), at_once=False)
-            except Refusal as refusal:
-                log.warning("feed %s: %s", feed.name, refusal.detail)
+            except ChanceryError as error:  # such as: there is no authority, or no index
+                log.warning("feed %s: %s", feed.name, error)
                 break
             if done is not None and done.problem:
                 log.warning("feed %s: %s", feed.name, done.problem)
@@ -90,11 +90,16 @@ def _sync(shell: Shell, config: Config, feed: FeedTable, at_s: int) -> Synced:
     events = read_source(_source(config, feed), at_s)
     with _settled(shell, config) as snapshot:
         policy = snapshot.policy() or Policy()
-        standing = [_standing(policy, each) for each in _on_record(snapshot, feed.name, at_s)]
+        standing = [_standing(policy, each) for each in _read(snapshot, LeaveFilter(feed=feed.name), at_s)]
+        wanted = LeaveFilter(feed=feed.name, overruled=True)
+        overruled = {
+            (policy.who_is(each.person), each.starts_s, each.booked_ends_s)
+            for each in _read(snapshot, wanted, at_s)
+        }
     shown = [replace(each, person=policy.who_is(each.person)) for each in assign(events, _assignment(feed))]
     unknown = sorted({each.person for each in shown if not _exists(policy, each.person)})
     known = [each for each in shown if each.person not in unknown]
-    changes = compare(known, standing, at_s)
+    changes = compare(known, standing, at_s, overruled)
     done = _carry_out(shell, feed, changes)
     problem = f"the policy has no person {', '.join(unknown[:5])}" if unknown else ""
     return replace(done, events=len(shown), problem=problem)
@@ -128,10 +133,9 @@ def _settled(shell: Shell, config: Config) -> Any:
     return index.snapshot()
 
 
-def _on_record(snapshot: Snapshot, feed: str, at_s: int) -> Iterator[LeaveRecord]:
+def _read(snapshot: Snapshot, wanted: LeaveFilter, at_s: int) -> Iterator[LeaveRecord]:
     cursor = None
     while True:
-        wanted = LeaveFilter(feed=feed)
         page = list_leaves(snapshot, wanted, now_s=at_s, cursor=cursor, limit=MAX_PAGE)
         yield from page.records
         cursor = page.cursor

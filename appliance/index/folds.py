@@ -133,6 +133,7 @@ def _book_leave(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> N
         json.dumps(data["identities"]),
         data["starts_s"],
         data["ends_s"],
+        data["ends_s"],
         data.get("timezone"),
         data.get("reason"),
         feed,

@@ -24,13 +24,17 @@ State = Literal["booked", "away", "over", "cancelled", "replaced"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveRecord:
-    """A leave, half-open, in Unix seconds; ``identities`` are the person's accounts when it was booked."""
+    """A leave, half-open, in Unix seconds; ``identities`` are the person's accounts when it was booked.
+
+    ``booked_ends_s`` is when it was to end before an operator had it end sooner.
+    """
 
     seq: int
     person: str
     identities: tuple[str, ...]
     starts_s: int
     ends_s: int
+    booked_ends_s: int
     timezone: str | None
     reason: str | None
     feed: str | None
@@ -56,12 +60,16 @@ class LeaveRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveFilter:
-    """Which leaves are wanted: of whom (None is all), also those that are over, only what is pending."""
+    """Which leaves are wanted: of whom (None is all), also those that are over, only what is pending.
+
+    ``overruled`` are those which an operator has cancelled, or has end sooner, though their feed shows them.
+    """
 
     names: Collection[str] | None = None
     feed: str | None = None
     past: bool = False
     pending: bool = False
+    overruled: bool = False
 
 
 def names_of(policy: Policy | None, who: str) -> frozenset[str]:
@@ -83,7 +91,10 @@ def list_leaves(
     """
     before = _LAST if cursor is None else int(check_cursor(LEAVE_CURSOR, cursor), 16)
     conditions = ["seq < :before"]
-    if not wanted.past:
+    if wanted.overruled:
+        cancelled = "(ended = 'cancelled' AND withdrawn_ms IS NULL)"
+        conditions += ["booked_ends_s > :now", f"({cancelled} OR ends_s < booked_ends_s)"]
+    elif not wanted.past:
         conditions += ["ends_s > :now", "ended IS NULL"]
     if wanted.pending:
         conditions += ["withdrawn_ms IS NOT NULL", "ends_s > :now", "ended IS NULL"]

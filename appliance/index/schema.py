@@ -157,6 +157,7 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
             "identities": str,  # JSON
             "starts_s": int,
             "ends_s": int,
+            "booked_ends_s": int,  # before an operator had it end sooner
             "timezone": str,
             "reason": str,
             "feed": str,

@@ -44,7 +44,9 @@ class Approving:
         def answer(outcome: tuple[int, bool] | Refusal) -> None:
             reply(outcome if isinstance(outcome, Refusal) else {"seq": outcome[0], "already": outcome[1]})
 
-        self._parts.writer.submit(RequestApproval(find_caller(self._parts, peer, args), body, answer))
+        identity = find_caller(self._parts, peer, args)
+        self._parts.rates.charge(str(identity))
+        self._parts.writer.submit(RequestApproval(identity, body, answer))
 
     def _show(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         """Tell what an answer has to say, for whoever is to sign one."""

@@ -37,7 +37,10 @@ class Leaving:
         def answer(outcome: Booked | Refusal) -> None:
             reply(outcome if isinstance(outcome, Refusal) else _tell(outcome))
 
-        self._parts.writer.submit(BookLeave(find_caller(self._parts, peer, args), body, answer))
+        identity = find_caller(self._parts, peer, args)
+        # Anyone may book for himself, and each booking is an entry: no more of them than of certificates.
+        self._parts.rates.charge(str(identity))
+        self._parts.writer.submit(BookLeave(identity, body, answer))
 
     def _withdraw(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         seq = args.get("leave")

@@ -50,7 +50,7 @@ def build(services: Services) -> APIBlueprint:
         "",
         summary="Book leave",
         responses={200: LeaveBooked, 201: LeaveBooked},  # 200: it had been booked before
-        openapi_extensions=problems("policy-denied", "not-found", "issuance-halted"),
+        openapi_extensions=problems("policy-denied", "not-found", "conflict", "issuance-halted"),
     )
     def book(body: LeaveRequest) -> tuple[Response, int]:
         """For yourself, or with the role operator or admin for anyone. No signature: it only takes away.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.leaving import Booked, BookLeave, LeaveBody
+from appliance.authority.leaving import MAX_STANDING, Booked, BookLeave, LeaveBody
 from appliance.authority.releases import Release
 from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
@@ -113,6 +113,20 @@ def test_same_leave_is_booked_once(authority: TestAuthority) -> None:
     first = book(authority)
     again = book(authority)
     assert (again.already, again.leave.seq) == (True, first.leave.seq)
+
+
+def test_leaves_of_one_person_are_bounded(authority: TestAuthority) -> None:
+    waiting = []
+    for number in range(MAX_STANDING + 1):
+        starts_s = NOW_S + DAY + 2 * number
+        body = LeaveBody(person="mtls:alice", starts_s=starts_s, ends_s=starts_s + 1)
+        waiting.append(Answer())
+        authority.writer.submit(BookLeave(identity("alice"), body, waiting[-1]))
+    *booked, refused = [each.wait() for each in waiting]
+    assert all(isinstance(each, Booked) for each in booked)
+    assert isinstance(refused, Refusal)
+    assert refused.slug == "conflict"
+    assert isinstance(book(authority, person="mtls:bob"), Booked)
 
 
 def test_cancelled_leave_holds_no_more_and_cannot_be_cancelled_again(authority: TestAuthority) -> None:

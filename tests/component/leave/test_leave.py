@@ -167,6 +167,23 @@ def test_feed_adds_leave_and_what_vanishes_from_it_waits_for_an_operator(service
     assert listed(service) == []
 
 
+def test_what_an_operator_overrules_is_not_booked_again_until_the_event_changes(service: Service) -> None:
+    near, later, latest = (
+        time.strftime("%Y%m%d", time.gmtime(time.time() + days * DAY)) for days in (50, 60, 61)
+    )
+    vacation = event(f"DTSTART;VALUE=DATE:{near}", f"DTEND;VALUE=DATE:{later}", "SUMMARY:Leave: ada", uid="9")
+    (seq,) = sync(service, vacation)["booked"]
+    sooner = int(time.time()) + 55 * DAY
+    give_order(service, CancelLeave(leave=seq, ends_s=sooner))
+    # Not all of what is shown is on record any more: an operator has decided so.
+    assert (sync(service, vacation)["booked"], sync(service, vacation)["withdrawn"]) == ([], [])
+    cancel(service, seq)
+    assert sync(service, vacation)["booked"] == []
+    moved = event(f"DTSTART;VALUE=DATE:{near}", f"DTEND;VALUE=DATE:{latest}", "SUMMARY:Leave: ada", uid="9")
+    (again,) = sync(service, moved)["booked"]
+    cancel(service, again)
+
+
 def test_feed_that_cannot_be_read_changes_nothing_and_is_shown(service: Service) -> None:
     near = time.strftime("%Y%m%d", time.gmtime(time.time() + 30 * DAY))
     (seq,) = sync(service, event(f"DTSTART;VALUE=DATE:{near}", "SUMMARY:Leave: ada"))["booked"]

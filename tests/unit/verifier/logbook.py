@@ -290,6 +290,7 @@ _INTENT: Data = {
 }
 _NODE: Data = {"node": "ca-1", "software": "chancery 0.1.0", "size": 0, "root": sha256().hexdigest()}
 _UNFULFILLED: Data = {"intent": 3, "reason": "the token did not answer", "requested": True}
+_ASKED: Data = {"identity": ALICE, "grant": "dba", "reason": "x", "answer_by_s": 1_764_003_600, "ttl_s": 60}
 _ANSWER: Data = {"approval": 17, "person": "bob", "expires_s": 1_764_007_200, "signature": "c2ln"}
 
 # One example or more of each kind, with all its optional members at least once.
@@ -398,21 +399,12 @@ EXAMPLES: list[tuple[str, Data]] = [
             "by": ALICE,
             "timezone": "Europe/Berlin",
             "reason": "vacation",
-            "source": {"feed": "holidays", "uid": "17@calendar.example"},
+            "source": {"feed": "holidays", "uid": "17"},
         },
     ),
     ("leave.withdrawn", {"leave": 17, "by": ALICE}),
     ("leave.cancelled", {"leave": 17, "ends_s": 1_764_080_000, **ORDER}),
-    (
-        "approval.requested",
-        {
-            "identity": ALICE,
-            "grant": "dba",
-            "reason": "restore the backup",
-            "answer_by_s": 1_764_003_600,
-            "ttl_s": 3_600,
-        },
-    ),
+    ("approval.requested", _ASKED),
     ("approval.given", _ANSWER),
     ("approval.refused", {**_ANSWER, "reason": "not now"}),
 ]
