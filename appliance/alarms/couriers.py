@@ -26,6 +26,13 @@ FIRST_PAUSE_S: Final = 1.0
 MAX_PAUSE_S: Final = 60.0
 
 
+def pause_s(failures: int) -> float:
+    """Return how long to wait after so many failures in a row: twice as long each time, up to a minute."""
+    # Bounded before it is raised: a receiver that is gone for a day fails more often than a float can double.
+    doublings = min(failures - 1, 16)
+    return min(FIRST_PAUSE_S * 2.0**doublings, MAX_PAUSE_S)
+
+
 @dataclass(slots=True)
 class Courier:
     """Brings alarms by one way. ``hold`` is the file that the authority leaves when it stays down."""
@@ -45,7 +52,7 @@ class Courier:
                 went = False  # there is nothing to read yet, or not just now
             except NotDelivered as error:
                 self._note(error)
-                stopping.wait(min(FIRST_PAUSE_S * 2 ** (self.failures - 1), MAX_PAUSE_S))
+                stopping.wait(pause_s(self.failures))
                 continue
             except Exception:
                 log.exception("alarms by %s come to a halt for %.0f s", self.way.name, MAX_PAUSE_S)

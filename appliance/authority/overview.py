@@ -24,7 +24,7 @@ class CasView:
 
 
 def view_cas(state: State, at: At) -> CasView:
-    """Take it from the state; a hundredth of a second for a million certificates."""
+    """Take it from the state: only references are copied, which takes less than going through them."""
     return CasView(
         cas=tuple(state.cas.values()),
         certificates=tuple(state.certificates.values()),

@@ -46,7 +46,7 @@ class Live:
 def count_live(certificates: Iterable[IssuedCertificate], now_s: int) -> dict[str, Live]:
     """Return what is live of each key, by fingerprint; those count that are still with the token.
 
-    Takes half a second for a million certificates.
+    Takes most of a second for a million certificates.
     """
     ends: defaultdict[str, list[int]] = defaultdict(list)
     for each in certificates:

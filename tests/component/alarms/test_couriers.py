@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.alarms.couriers import Courier
+from appliance.alarms.couriers import Courier, pause_s
 from appliance.alarms.positions import Position, Positions, read_positions
 from appliance.alarms.records import count_alarms, last_alarms
 from appliance.alarms.ways import CommandWay, NotDelivered, WebhookWay
@@ -138,6 +138,10 @@ def test_way_that_is_new_has_everything_to_bring_and_one_that_is_gone_is_forgott
     positions.move("webhook", hold_ns=5)
     Positions(tmp_path / "alarms.json").keep(["log", "command"])
     assert read_positions(tmp_path / "alarms.json") == {"log": Position(next_seq=9), "command": Position()}
+
+
+def test_receiver_that_is_gone_for_months_is_still_tried_every_minute() -> None:
+    assert [pause_s(failures) for failures in (1, 2, 3, 6, 7, 1_100, 10**6)] == [1, 2, 4, 32, 60, 60, 60]
 
 
 def test_index_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
