@@ -46,19 +46,19 @@ class Account:
 
 
 def check_open(attributes: Attributes, now_s: int) -> None:
-    """Check that an account is neither disabled nor expired.
+    """Check that an account is neither disabled nor expired; names of attributes are in lower case.
 
     That its password has not expired is for a bind to say, which a look-up is not.
 
     Raises:
         InvalidCredential: it is.
     """
-    if _number(attributes, "userAccountControl") & _ACCOUNT_DISABLED:
+    if _number(attributes, "useraccountcontrol") & _ACCOUNT_DISABLED:
         raise InvalidCredential("the account is disabled")
-    expires = _number(attributes, "accountExpires")
+    expires = _number(attributes, "accountexpires")
     if expires not in _NEVER and expires // _TICKS_PER_S - _UNIX_EPOCH_S <= now_s:
         raise InvalidCredential("the account has expired")
-    if _LOCKED_FOR_GOOD in attributes.get("pwdAccountLockedTime", ()):
+    if _LOCKED_FOR_GOOD in attributes.get("pwdaccountlockedtime", ()):
         raise InvalidCredential("the account is locked by an administrator")
 
 

@@ -199,8 +199,7 @@ class LdapDirectory:
 
 
 def _member_of(entry: Entry) -> list[str]:
-    values = next((each for key, each in entry.attributes.items() if key.lower() == "memberof"), ())
-    return [value.decode(errors="replace") for value in values]
+    return [value.decode(errors="replace") for value in entry.attributes.get("memberof", ())]
 
 
 def _bounded(groups: _Groups, dn: str) -> _Groups:

@@ -46,14 +46,14 @@ _PORTS: Final = {"ldaps": 636, "ldap": 389}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of a directory."""
+    """An entry of a directory; names of attributes are in lower case, since servers write them freely."""
 
     dn: str
     attributes: Attributes
 
     def text(self, name: str) -> str | None:
         """Return the one value of an attribute as text; None if it has none, several, or no text."""
-        values = next((each for key, each in self.attributes.items() if key.lower() == name.lower()), ())
+        values = self.attributes.get(name.lower(), ())
         try:
             return values[0].decode() if len(values) == 1 else None
         except UnicodeDecodeError:
@@ -106,7 +106,7 @@ def bound(settings: LdapTable, ca: str | None, dn: str, password: str) -> Iterat
 
 
 def search(
-    connection: SimpleLDAPObject, base: str, scope: int, filter_: str, attributes: list[str]
+    connection: SimpleLDAPObject, base: str, scope: int, filter_: str, wanted: list[str]
 ) -> list[Entry]:
     """Search, page by page.
 
@@ -116,10 +116,14 @@ def search(
     pages = SimplePagedResultsControl(criticality=False, size=PAGE, cookie="")
     found: list[Entry] = []
     while True:
-        message = connection.search_ext(base, scope, filter_, attributes, serverctrls=[pages])
+        message = connection.search_ext(base, scope, filter_, wanted, serverctrls=[pages])
         _, data, _, controls = connection.result3(message, timeout=connection.timeout)
         # What has no DN refers to another server, which is not followed.
-        found += [Entry(dn, values) for dn, values in data if dn is not None]
+        found += [
+            Entry(dn, {name.lower(): values for name, values in attributes.items()})
+            for dn, attributes in data
+            if dn is not None
+        ]
         if len(found) > MAX_ENTRIES:
             raise ldap.SIZELIMIT_EXCEEDED({"desc": f"more than {MAX_ENTRIES} entries"})
         cookies = [each.cookie for each in controls if isinstance(each, SimplePagedResultsControl)]

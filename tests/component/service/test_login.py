@@ -169,7 +169,6 @@ def test_login_with_a_browser_brings_a_certificate_that_logs_in_and_logout_takes
     assert laptop.held() == []
     assert not laptop.login_file.exists()
     assert laptop.ssh().returncode != 0
-    assert json.loads(laptop.run("logout", "--json")[0]) == {"forgotten": False, "removed": 0}
 
 
 def test_login_that_the_service_takes_no_more_is_made_anew_without_being_asked_to(laptop: Laptop) -> None:
@@ -212,7 +211,6 @@ def test_login_with_a_password_for_a_key_of_ones_own(laptop: Laptop) -> None:
 
 
 def test_login_that_the_policy_denies_or_that_has_nowhere_to_go_says_why(laptop: Laptop) -> None:
-    assert "say where" in laptop.run("login", code=2)[1]
     laptop.log_in(*laptop.first)
     assert "no grant" in laptop.run("login", "--login", "nobody", code=1)[1]
     assert "no providers fit" in laptop.run("login", "--provider", "elsewhere", code=1)[1]
@@ -221,10 +219,7 @@ def test_login_that_the_policy_denies_or_that_has_nowhere_to_go_says_why(laptop:
         agent=laptop.home / "no",
     )
     assert "ssh-agent" in no_agent.run("login", code=1)[1]
-    laptop.login_file.chmod(0o644)
-    assert "others can read it" in laptop.run("login", code=1)[1]
 
 
 def test_service_whose_certificate_is_of_an_unknown_ca_is_not_asked(laptop: Laptop) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in laptop.run("login", laptop.first[0], code=3)[1]
-    assert "expected the service's URL" in laptop.run("login", "http://127.0.0.1:1", code=1)[1]

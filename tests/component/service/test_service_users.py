@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import msgpack
 import pytest
 
 from support import intruder
+from support.directory import PASSWORD, running_directory
 from support.load import BODY
 from support.service import HOST, Service, make_service
 
@@ -76,13 +78,27 @@ def shared() -> Iterator[Shared]:
     scratch.chmod(0o755)
     try:
         service = make_service(scratch, single_user=False)
-        with service.running():
+        with with_directory(service, scratch), service.running():
             service.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
             assert service.issue(BODY)
             service.settled("/v1/certificates", "alice")
             yield Shared(service)
     finally:
         shutil.rmtree(scratch)
+
+
+@contextmanager
+def with_directory(service: Service, scratch: Path) -> Iterator[None]:
+    """Have people log in at a directory; the service's password for it is the web tier's file."""
+    (scratch / "slapd").mkdir()
+    with running_directory(scratch / "slapd") as directory:
+        secret = service.data / "ldap.password"
+        shutil.copy(directory.password_file, secret)
+        shutil.chown(secret, WEB, WEB)
+        config = service.data / "chancery.toml"
+        tables, head, users = config.read_text().rpartition("\n[users]")
+        config.write_text(tables + directory.settings(password="file:ldap.password") + head + users)
+        yield
 
 
 def fails(outcomes: Mapping[tuple[str, str], str]) -> None:
@@ -161,6 +177,17 @@ def test_tls_key_is_the_web_tier_s_alone(shared: Shared) -> None:
     fails(shared.try_as(INDEX, key))
     fails(shared.try_as(AUTHORITY, key))
     assert shared.try_as(WEB, key) == {key: "ok"}
+
+
+def test_password_of_a_directory_is_the_web_tier_s_alone_and_people_can_log_in(shared: Shared) -> None:
+    secret = ("read", shared.path("ldap.password"))
+    fails(shared.try_as(INDEX, secret))
+    fails(shared.try_as(AUTHORITY, secret))
+    body = {"provider": "ldap", "username": "ada", "password": PASSWORD}
+    reply = shared.service.http("POST", "/v1/sessions", body)
+    assert reply.status == 201, reply.body
+    known = shared.service.http("GET", "/v1/whoami", credential=reply.json["credential"])
+    assert known.json["groups"] == ["ldap:dba", "ldap:engineers", "ldap:staff"]
 
 
 def test_index_may_read_at_the_authority_s_socket_and_speak_for_nobody(shared: Shared) -> None:

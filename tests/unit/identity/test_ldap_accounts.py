@@ -14,7 +14,7 @@ NORMAL = 0x200
 
 
 def attributes(**values: int | str) -> dict[str, list[bytes]]:
-    return {name: [str(value).encode()] for name, value in values.items()}
+    return {name.lower(): [str(value).encode()] for name, value in values.items()}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_open_account_is_let_in(found: dict[str, list[bytes]]) -> None:
         (attributes(accountExpires=1), "expired"),
         (attributes(pwdAccountLockedTime="000001010000Z"), "locked"),
         (attributes(userAccountControl="many"), "no number"),
-        ({"accountExpires": [b"0", b"0"]}, "no number"),
+        ({"accountexpires": [b"0", b"0"]}, "no number"),
     ],
     ids=str,
 )
