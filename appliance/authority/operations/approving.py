@@ -45,7 +45,7 @@ class Approving:
             reply(outcome if isinstance(outcome, Refusal) else {"seq": outcome[0], "already": outcome[1]})
 
         identity = find_caller(self._parts, peer, args)
-        self._parts.rates.charge(str(identity))
+        self._parts.rates.charge(identity)
         self._parts.writer.submit(RequestApproval(identity, body, answer))
 
     def _show(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:

@@ -39,7 +39,7 @@ class Leaving:
 
         identity = find_caller(self._parts, peer, args)
         # Anyone may book for himself, and each booking is an entry: no more of them than of certificates.
-        self._parts.rates.charge(str(identity))
+        self._parts.rates.charge(identity)
         self._parts.writer.submit(BookLeave(identity, body, answer))
 
     def _withdraw(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
