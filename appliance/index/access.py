@@ -22,7 +22,7 @@ from appliance.index.reach import Reachable
 from appliance.index.records import CertificateRecord
 from appliance.index.scene import Place, Scene, open_scene
 from appliance.policy.opening import Hours, Shut
-from appliance.policy.terms import When, open_grant
+from appliance.policy.terms import When, find_next, open_grant
 
 Basis = Literal["certificates", "policy"]
 
@@ -182,7 +182,7 @@ def _by_policy(
         grant = reachable.filed.grant
         hours = scene.policy.hours(grant)
         opening = open_grant(grant, hours, (), when)
-        opens_s = opening.next_s if isinstance(opening, Shut) else None
+        opens_s = find_next(grant, hours, (), when, opening) if isinstance(opening, Shut) else None
         if isinstance(opening, Shut) and opens_s is None:
             continue  # it never gives anything again
         ca = scene.policy.customers[reachable.group.customer].user_ca
