@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from appliance.identity.identity import Identity
@@ -282,17 +283,19 @@ def _deny(policy: Policy, identity: Identity, missing: str, obstacles: Sequence[
 
 def _merge(policy: Policy, offers: Iterable[_Chosen]) -> Iterator[Profile]:
     """Put principals into as few certificates as their differences allow, in an order that only they fix."""
-    ordered = sorted(offers, key=lambda offer: (_traits(offer), offer.principal))
-    for (customer, *_), group in groupby(ordered, _traits):
-        members = list(group)
+    described = ((_traits(offer), offer.principal, offer.terms) for offer in offers)
+    ordered = sorted(described, key=itemgetter(0, 1))
+    for (customer, *_), group in groupby(ordered, itemgetter(0)):
+        members = [(principal, terms) for _, principal, terms in group]
         for start in range(0, len(members), MAX_PRINCIPALS):
             part = members[start : start + MAX_PRINCIPALS]
-            terms, grant = part[0].terms, part[0].terms.filed.grant
+            terms = part[0][1]
+            grant = terms.filed.grant
             yield Profile(
                 ca=policy.customers[customer].user_ca,
                 customer=customer,
-                grants=_distinct(offer.terms.filed for offer in part),
-                principals=tuple(offer.principal for offer in part),
+                grants=_distinct(each.filed for _, each in part),
+                principals=tuple(principal for principal, _ in part),
                 valid_after=terms.valid_after,
                 valid_before=terms.valid_before,
                 source=terms.source,
