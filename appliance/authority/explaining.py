@@ -56,8 +56,8 @@ def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Exp
         raise Refusal("issuance-halted", "no policy has been applied")
     policy, himself = state.applied.policy, body.subject in {None, str(caller)}
     auditor = may_act(policy, caller, "certificate.read")
-    if not himself and not auditor:
-        detail = f"{caller} has not the role auditor, and may ask about himself only"
+    if not auditor and (not himself or body.groups):
+        detail = f"{caller} has not the role auditor, and may ask about himself only, as he is"
         raise Refusal("policy-denied", detail, rule="certificate.read")
     host = None if body.host is None else state.hosts.get(body.host)
     if body.host is not None and host is None:

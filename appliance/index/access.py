@@ -27,7 +27,7 @@ from appliance.policy.document import Policy
 from appliance.policy.locks import Locks, Target
 from appliance.policy.opening import Hours, Shut
 from appliance.policy.roles import ALL, Customers, narrow
-from appliance.policy.terms import When, open_grant
+from appliance.policy.terms import When, find_next, open_grant
 
 Basis = Literal["certificates", "policy"]
 
@@ -205,7 +205,7 @@ def _by_policy(
         grant = reachable.filed.grant
         hours = scene.policy.hours(grant)
         opening = open_grant(grant, hours, (), when)
-        opens_s = opening.next_s if isinstance(opening, Shut) else None
+        opens_s = find_next(grant, hours, (), when, opening) if isinstance(opening, Shut) else None
         if isinstance(opening, Shut) and opens_s is None:
             continue  # it never gives anything again
         ca = scene.policy.customers[reachable.group.customer].user_ca

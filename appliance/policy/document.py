@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
+from typing import Annotated, Final, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as table
@@ -19,6 +19,7 @@ from appliance.errors import ChanceryError
 from appliance.identity.identity import Identity
 from appliance.policy.holders import Fleets, Holders, index_holders, index_host_groups
 from appliance.policy.opening import ALWAYS, Hours
+from appliance.policy.places import explain, format_place
 from appliance.policy.requirements import NOTHING_REQUIRED, Requirements
 from appliance.policy.schedules import Calendar, Schedule, Timetable
 from appliance.policy.values import (
@@ -42,7 +43,6 @@ from appliance.policy.values import (
     no_duplicates,
 )
 from appliance.policy.zones import load_zone
-from appliance.ssh.errors import SshFormatError
 
 MAX_FILE: Final = 1_048_576  # bytes of one policy file
 MAX_FILES: Final = 1_000
@@ -343,7 +343,7 @@ def parse_document(file: PolicyFile) -> Document:
     except ValidationError as error:
         raise PolicyError(
             [
-                Problem(file=file.name, where=_where(tables, entry["loc"]), message=_message(entry))
+                Problem(file=file.name, where=format_place(tables, entry["loc"]), message=explain(entry))
                 for entry in error.errors(include_url=False)
             ]
         ) from error
@@ -363,39 +363,6 @@ def _check_names(files: Sequence[PolicyFile]) -> list[Problem]:
             problems.append(Problem(file=file.name, where="", message="two files have this name"))
         seen.add(file.name)
     return problems
-
-
-def _where(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
-    """Turn pydantic's location into the words of the document: ``grant "dba": on[0]``."""
-    words: list[str] = []
-    value: Any = tables
-    for step in location:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            value = None
-        if isinstance(step, int) and words:
-            named = isinstance(value, dict) and len(words) == 1
-            words[-1] += f" {_quote(value, step)}:" if named else f"[{step}]"
-        else:
-            words.append("customer" if step == "customer_tables" else str(step))
-    return " ".join([*words[:1], ".".join(words[1:])]).strip().removesuffix(":")
-
-
-def _quote(table_: dict[str, Any], position: int) -> str:
-    name = table_.get("name")
-    return f'"{name[:80]}"' if isinstance(name, str) else f"number {position + 1}"
-
-
-def _message(entry: Any) -> str:
-    if entry["type"] == "unexpected_keyword_argument":
-        return "unknown key; this version has no such feature, and what it does not know it refuses"
-    if entry["type"] == "missing":
-        return "is missing"
-    cause = entry.get("ctx", {}).get("error")
-    if isinstance(cause, SshFormatError | ValueError):
-        return str(cause)
-    return str(entry["msg"])[:1].lower() + str(entry["msg"])[1:]
 
 
 class _Named(Protocol):

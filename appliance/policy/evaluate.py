@@ -9,9 +9,10 @@ removing a grant never gives anyone more. The request only narrows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from appliance.identity.identity import Identity
@@ -92,7 +93,7 @@ class _Sought:
 
     places: tuple[tuple[str, frozenset[str]], ...]
     groups: frozenset[str] | None
-    logins: tuple[str, ...]
+    logins: frozenset[str]
 
 
 class _Offer(NamedTuple):
@@ -136,9 +137,7 @@ def evaluate_user(
     asking = Asking(
         identity=identity, request=request, circumstances=circumstances, now_s=now_s, max_ttl_s=max_ttl_s
     )
-    if not policy.holders.covers_any(identity):
-        return Denial(rule="default-deny", detail=f"no grant covers {identity}")
-    if asking.start_s > now_s + MAX_AHEAD_S:
+    if asking.start_s > now_s + MAX_AHEAD_S and policy.holders.covers_any(identity):
         latest = format_moment(now_s + MAX_AHEAD_S)
         return Denial(rule="start", detail=f"a certificate begins within a day: at {latest} at the latest")
     sought = _seek(policy, hosts, request)
@@ -147,9 +146,7 @@ def evaluate_user(
     missing = _find_missing(chosen, sought)
     if missing is not None or not chosen:
         obstacles = [each for filed in refused for each in settling.find_obstacles(filed)]
-        # More of them than principals are shown are not needed.
-        held = [policy.grants[place] for place in policy.holders.held_by(identity)[:MAX_ALLOWED]]
-        return _deny(held, missing or "nothing that was asked for", obstacles)
+        return _deny(policy, identity, missing or "nothing that was asked for", obstacles)
     return tuple(_merge(policy, _settle(chosen, settling)))
 
 
@@ -183,7 +180,7 @@ def _seek(policy: Policy, hosts: Mapping[str, Host], request: UserRequest) -> _S
     places = [(f"host {name!r}", _groups_of(policy, hosts.get(name))) for name in request.hosts]
     places += [(f"host group {name!r}", frozenset({name})) for name in request.host_groups]
     groups = frozenset[str]().union(*(names for _, names in places)) if places else None
-    return _Sought(places=tuple(places), groups=groups, logins=request.logins)
+    return _Sought(places=tuple(places), groups=groups, logins=frozenset(request.logins))
 
 
 def _groups_of(policy: Policy, host: Host | None) -> frozenset[str]:
@@ -218,9 +215,11 @@ def _asked(
 ) -> list[tuple[HostGroup, str]]:
     """Return the host groups and logins of a grant that the request asks for."""
     grant = filed.grant
-    logins = [name for name in grant.logins if name in sought.logins] if sought.logins else grant.logins
-    if not logins:
-        return []
+    logins: Sequence[str] = grant.logins
+    if sought.logins:
+        if sought.logins.isdisjoint(logins):
+            return []
+        logins = [name for name in logins if name in sought.logins]
     groups = [policy.host_groups[name] for name in grant.on if sought.groups is None or name in sought.groups]
     if request.customer is not None:
         groups = [group for group in groups if group.customer == request.customer]
@@ -255,7 +254,7 @@ def _find_missing(chosen: Iterable[_Offer], sought: _Sought) -> str | None:
         given.setdefault(offer.group.name, set()).add(offer.login)
     for place, groups in sought.places or (("", frozenset(given)),):
         logins = set[str]().union(*(given.get(name, ()) for name in groups))
-        for login in sought.logins:
+        for login in sorted(sought.logins):
             if login not in logins:
                 return f"login {login!r}{' on ' if place else ''}{place}"
         if not logins:
@@ -263,10 +262,12 @@ def _find_missing(chosen: Iterable[_Offer], sought: _Sought) -> str | None:
     return None
 
 
-def _deny(held: Iterable[FiledGrant], missing: str, obstacles: list[Obstacle]) -> Denial:
-    principals = (
-        f"{login}@{name}" for filed in held for name in filed.grant.on for login in filed.grant.logins
-    )
+def _deny(policy: Policy, identity: Identity, missing: str, obstacles: Sequence[Obstacle]) -> Denial:
+    # As many grants as principals are shown: each gives one at least.
+    held = [policy.grants[place].grant for place in policy.holders.held_by(identity)[:MAX_ALLOWED]]
+    if not held:
+        return Denial(rule="default-deny", detail=f"no grant covers {identity}")
+    principals = (f"{login}@{name}" for grant in held for name in grant.on for login in grant.logins)
     allowed = sorted(islice(dict.fromkeys(principals), MAX_ALLOWED))
     if not obstacles:
         detail = f"no grant of yours gives {missing}"
@@ -282,17 +283,19 @@ def _deny(held: Iterable[FiledGrant], missing: str, obstacles: list[Obstacle]) -
 
 def _merge(policy: Policy, offers: Iterable[_Chosen]) -> Iterator[Profile]:
     """Put principals into as few certificates as their differences allow, in an order that only they fix."""
-    ordered = sorted(offers, key=lambda offer: (_traits(offer), offer.principal))
-    for (customer, *_), group in groupby(ordered, _traits):
-        members = list(group)
+    described = ((_traits(offer), offer.principal, offer.terms) for offer in offers)
+    ordered = sorted(described, key=itemgetter(0, 1))
+    for (customer, *_), group in groupby(ordered, itemgetter(0)):
+        members = [(principal, terms) for _, principal, terms in group]
         for start in range(0, len(members), MAX_PRINCIPALS):
             part = members[start : start + MAX_PRINCIPALS]
-            terms, grant = part[0].terms, part[0].terms.filed.grant
+            terms = part[0][1]
+            grant = terms.filed.grant
             yield Profile(
                 ca=policy.customers[customer].user_ca,
                 customer=customer,
-                grants=_distinct(offer.terms.filed for offer in part),
-                principals=tuple(offer.principal for offer in part),
+                grants=_distinct(each.filed for _, each in part),
+                principals=tuple(principal for principal, _ in part),
                 valid_after=terms.valid_after,
                 valid_before=terms.valid_before,
                 source=terms.source,

@@ -17,7 +17,7 @@ from appliance.policy.document import FiledGrant, Grant, HostGroup, Policy
 from appliance.policy.evaluate import Host
 from appliance.policy.opening import Shut
 from appliance.policy.requirements import Obstacle, find_approval, list_conditions, unapproved
-from appliance.policy.terms import When, open_grant, say_shut
+from appliance.policy.terms import When, find_next, open_grant, say_shut
 
 MAX_EXPLAINED: Final = 200
 
@@ -108,7 +108,10 @@ def _explain(
     when = When(start_s=question.at_s, latest_s=question.at_s, max_ttl_s=max_ttl_s)
     hours = policy.hours(grant)
     opening = open_grant(grant, hours, circumstances.leaves, when, approved_s)
-    shut = [say_shut(grant, hours, opening)] if isinstance(opening, Shut) else []
+    next_s, shut = None, []
+    if isinstance(opening, Shut):
+        next_s = find_next(grant, hours, circumstances.leaves, when, opening)
+        shut = [say_shut(grant, hours, opening, next_s)]
     obstacles = [*elsewhere, *unmet, *shut]
     return Explained(
         filed=filed,
@@ -116,7 +119,7 @@ def _explain(
         conditions=(*_membership(policy, grant, question), *list_conditions(grant.require)),
         obstacles=tuple(obstacles),
         valid_before=None if obstacles or isinstance(opening, Shut) else opening.not_after_s,
-        next_s=opening.next_s if isinstance(opening, Shut) and obstacles == shut else None,
+        next_s=next_s if obstacles == shut else None,
     )
 
 

@@ -28,7 +28,7 @@ class Holders:
 
     ``groups`` are the document's and the providers'; ``memberships`` say in which of the former somebody is,
     so that nothing is multiplied by the members of a group. ``on`` has for each host group the places by
-    group, and ``host_groups`` all of them.
+    group, and ``host_groups`` all of them; ``whose`` has the groups of each place.
     """
 
     users: _Places[str] = field(default_factory=dict)
@@ -38,6 +38,7 @@ class Holders:
     on: Mapping[str, _Places[_GroupKey]] = field(default_factory=dict)
     host_groups: Mapping[str, frozenset[int]] = field(default_factory=dict)
     names: _Places[str] = field(default_factory=dict)
+    whose: Sequence[Sequence[_GroupKey]] = ()
 
     def held_by(self, identity: Identity) -> list[int]:
         """Return the places of the grants that cover an identity, in the order of the document."""
@@ -45,7 +46,7 @@ class Holders:
 
     def covers_any(self, identity: Identity) -> bool:
         """Say whether any grant covers an identity."""
-        return bool(self._named(identity)) or not self._groups_of(identity).isdisjoint(self.groups)
+        return bool(self._named(identity)) or any(map(self.groups.__contains__, self._groups_of(identity)))
 
     def held_on(self, identity: Identity, host_groups: Collection[str]) -> list[int]:
         """Return the places of the grants that cover an identity and are on one of the host groups."""
@@ -64,7 +65,7 @@ class Holders:
         return [
             place
             for place in self.names.get(name, ())
-            if place in named or any(place in self.groups[each] for each in groups & self.groups.keys())
+            if place in named or not groups.isdisjoint(self.whose[place])
         ]
 
     def _named(self, identity: Identity) -> Sequence[int]:
@@ -72,7 +73,8 @@ class Holders:
         return named.get(str(identity), ())
 
     def _groups_of(self, identity: Identity) -> frozenset[_GroupKey]:
-        return identity.groups | self.memberships.get(str(identity), frozenset())
+        members_of = self.memberships.get(str(identity))
+        return identity.groups if members_of is None else identity.groups | members_of
 
 
 def _find(places: _Places[_GroupKey], names: frozenset[_GroupKey]) -> Iterator[int]:
@@ -91,7 +93,9 @@ def index_holders(entries: Iterable[tuple[str, Who, Sequence[str]]], groups: Map
     names: _Index[str] = defaultdict(list)
     host_groups: _Index[str] = defaultdict(list)
     on: defaultdict[str, _Index[_GroupKey]] = defaultdict(lambda: defaultdict(list))
+    whose: list[tuple[_GroupKey, ...]] = []
     for place, (own_name, who, placed_on) in enumerate(entries):
+        whose.append(tuple(name if ":" in name else (name,) for name in who.groups))
         names[own_name].append(place)
         for name in who.users:
             users[name].append(place)
@@ -99,8 +103,7 @@ def index_holders(entries: Iterable[tuple[str, Who, Sequence[str]]], groups: Map
             services[name].append(place)
         for name in placed_on:
             host_groups[name].append(place)
-        for group in who.groups:
-            key = group if ":" in group else (group,)
+        for key in whose[-1]:
             for index in (by_group, *(on[name] for name in placed_on)):
                 index[key].append(place)
     memberships: defaultdict[str, set[_GroupKey]] = defaultdict(set)
@@ -115,6 +118,7 @@ def index_holders(entries: Iterable[tuple[str, Who, Sequence[str]]], groups: Map
         on={name: dict(places) for name, places in on.items()},
         host_groups={name: frozenset(places) for name, places in host_groups.items()},
         names=dict(names),
+        whose=whose,
     )
 
 

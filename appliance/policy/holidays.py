@@ -80,7 +80,7 @@ def _find_unknown(name: str | None) -> str | None:
     country, _, part = name.partition("-")
     known = holidays.list_supported_countries()
     if country not in known:
-        return f"no holidays of {country!r} are known; expected one of {', '.join(known)}"
+        return f"no holidays of {country!r} are known; expected a country by its ISO 3166 code, such as DE"
     if part and part not in known[country]:
         return (
             f"no part {part!r} of {country} is known; expected one of {', '.join(known[country]) or 'none'}"

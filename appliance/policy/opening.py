@@ -78,25 +78,26 @@ def look(hours: Hours, leaves: Sequence[Away], at_s: int, until_s: int, least_s:
     away = [leave for leave in leaves if leave.starts_s <= at_s < leave.ends_s]
     if away:
         return Shut(by="leave", next_s=max(leave.ends_s for leave in away))
-    opens, closes = [starts_s], [ends_s]
+    opens_s, closes_s = starts_s, ends_s
     if hours.timetable is not None:
         span = hours.timetable.span(at_s, until_s)
         if span is None:
             return Shut(by="schedule", next_s=hours.timetable.next_opening(at_s))
-        opens.append(span.opens_s)
-        closes.append(span.closes_s)
-    opened, closed = (
-        [each for each in opens if each is not None],
-        [each for each in closes if each is not None],
-    )
-    not_after_s = min([*closed, *(leave.starts_s for leave in leaves if leave.starts_s > at_s), until_s])
+        opens_s = span.opens_s if opens_s is None else max(opens_s, span.opens_s)
+        closes_s = span.closes_s if closes_s is None else min(closes_s, span.closes_s)
+    not_before_s, not_after_s = opens_s or 0, until_s if closes_s is None else min(closes_s, until_s)
+    for leave in leaves:
+        if leave.starts_s > at_s:
+            not_after_s = min(not_after_s, leave.starts_s)
+        else:
+            not_before_s = max(not_before_s, leave.ends_s)
     if not_after_s - at_s < least_s:
         return Shut(by="time-left", next_s=not_after_s)
     return Opening(
         at_s=at_s,
-        opens_s=max(opened, default=None),
-        closes_s=min(closed, default=None),
-        not_before_s=max([*opened, *(leave.ends_s for leave in leaves if leave.ends_s <= at_s)], default=0),
+        opens_s=opens_s,
+        closes_s=closes_s,
+        not_before_s=not_before_s,
         not_after_s=not_after_s,
     )
 

@@ -133,19 +133,22 @@ def _changed_places(before: Policy, after: Policy) -> frozenset[Place]:
     return frozenset((group, login) for (_, on, logins, _), _ in changed for group in on for login in logins)
 
 
-_Meaning = tuple[frozenset[str], tuple[str, ...], tuple[str, ...], Limits]
+# Whom a grant names: accounts and providers' groups by name, groups of the document by who is in them.
+_Who = frozenset[str | frozenset[str]]
+_Meaning = tuple[_Who, tuple[str, ...], tuple[str, ...], Limits]
 
 
 def _grants(policy: Policy) -> Counter[_Meaning]:
+    members = {name: frozenset(group.members) for name, group in policy.groups.items()}
     return Counter(
-        (
-            frozenset(_holders(policy, filed.grant)),
-            filed.grant.on,
-            filed.grant.logins,
-            limits_of(policy, filed.grant),
-        )
+        (_who(members, filed.grant), filed.grant.on, filed.grant.logins, limits_of(policy, filed.grant))
         for filed in policy.grants
     )
+
+
+def _who(members: Mapping[str, frozenset[str]], grant: Grant) -> _Who:
+    who = grant.who
+    return frozenset([*who.users, *who.services, *(members.get(name, name) for name in who.groups)])
 
 
 def _holders(policy: Policy, grant: Grant) -> Iterator[str]:

@@ -60,6 +60,12 @@ class When:
     ttl_s: int | None = None
     max_ttl_s: int
 
+    def lasts(self, grant: Grant) -> tuple[int, int]:
+        """Return how long a certificate of a grant lasts, and how short it may become."""
+        ttl_s = min(grant.ttl_s, self.ttl_s or grant.ttl_s, self.max_ttl_s)
+        shorter = self.ttl_s is not None and self.ttl_s < LEAST_S
+        return ttl_s, 1 if shorter else min(LEAST_S, ttl_s)
+
 
 class Terms(NamedTuple):
     """What a grant gives, as far as the request narrows it."""
@@ -121,7 +127,9 @@ class Settling:
         unmet, opening = tuple(self._find_unmet(grant)), self._open(grant)
         if not isinstance(opening, Shut):
             return unmet
-        return (*unmet, say_shut(grant, self._policy.hours(grant), opening))
+        hours, leaves = self._policy.hours(grant), self._asking.circumstances.leaves
+        next_s = find_next(grant, hours, leaves, self._when, opening)
+        return (*unmet, say_shut(grant, hours, opening, next_s))
 
     def _open(self, grant: Grant) -> Opening | Shut:
         approved_s = self._approved(grant) if grant.require.approvals else None
@@ -168,19 +176,19 @@ def _bounds(grant: Grant, opening: Opening) -> Bounds | None:
 def open_grant(
     grant: Grant, hours: Hours, leaves: Sequence[Away], when: When, approved_s: int | None = None
 ) -> Opening | Shut:
-    """Return the opening that a certificate can have, or what keeps the grant shut and until when.
+    """Return the opening that a certificate can have, or what keeps the grant shut.
 
-    ``approved_s`` is where the approval ends that the grant requires.
+    ``approved_s`` is where the approval ends that the grant requires. When a grant that is shut opens is not
+    looked for before somebody wants to know: :func:`find_next` says it.
     """
-    ttl_s = min(grant.ttl_s, when.ttl_s or grant.ttl_s, when.max_ttl_s)
-    least_s = min(LEAST_S, ttl_s) if when.ttl_s is None or when.ttl_s >= LEAST_S else 1
+    ttl_s, least_s = when.lasts(grant)
     found = look(hours, leaves, when.start_s, when.start_s + ttl_s, least_s)
     if isinstance(found, Shut):
-        later = None
-        if found.next_s is not None:
-            later = find_opening(hours, leaves, found.next_s, lasts_s=ttl_s, least_s=least_s)
+        if when.latest_s == when.start_s or found.next_s is None:
+            return found
+        later = find_opening(hours, leaves, found.next_s, lasts_s=ttl_s, least_s=least_s)
         if later is None or later.at_s > when.latest_s:
-            return Shut(by=found.by, next_s=None if later is None else later.at_s)
+            return found
         found = later
     if approved_s is None or found.not_after_s <= approved_s:
         return found
@@ -189,7 +197,16 @@ def open_grant(
     return replace(found, not_after_s=approved_s)
 
 
-def say_shut(grant: Grant, hours: Hours, shut: Shut) -> Obstacle:
+def find_next(grant: Grant, hours: Hours, leaves: Sequence[Away], when: When, shut: Shut) -> int | None:
+    """Return the moment at which a grant that is shut opens, in about a year at most; None if it does not."""
+    if shut.next_s is None:
+        return None
+    ttl_s, least_s = when.lasts(grant)
+    later = find_opening(hours, leaves, shut.next_s, lasts_s=ttl_s, least_s=least_s)
+    return None if later is None else later.at_s
+
+
+def say_shut(grant: Grant, hours: Hours, shut: Shut, next_s: int | None) -> Obstacle:
     """Say in words what keeps a grant shut, and when it opens."""
     if shut.by == "approvals":
         return unapproved(grant)
@@ -201,10 +218,10 @@ def say_shut(grant: Grant, hours: Hours, shut: Shut) -> Obstacle:
     }
     opens = "opens" if shut.by == "dates" else "opens again"
     when = "it does not open again"
-    if shut.next_s is not None:
-        when = f"{opens} at {format_moment(shut.next_s, hours.zone)}"
+    if next_s is not None:
+        when = f"{opens} at {format_moment(next_s, hours.zone)}"
     detail = f"grant {grant.name!r} {words[shut.by]}; {when}"
-    return Obstacle(rule=shut.by, detail=detail, next_s=shut.next_s)
+    return Obstacle(rule=shut.by, detail=detail, next_s=next_s)
 
 
 def _days(grant: Grant) -> str:

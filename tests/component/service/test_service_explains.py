@@ -16,8 +16,9 @@ def test_caller_is_told_what_his_own_grants_say(service: Service) -> None:
 
 
 def test_caller_is_not_told_about_others(service: Service) -> None:
-    reply = service.http("GET", "/v1/access/explain?subject=api:alice", as_="bob")
-    assert (reply.status, reply.slug) == (403, "policy-denied")
+    for query in ("subject=api:alice", "groups=oidc:admins"):
+        reply = service.http("GET", f"/v1/access/explain?{query}", as_="bob")
+        assert (reply.status, reply.slug) == (403, "policy-denied")
 
 
 def test_auditor_is_told_about_anyone_and_why_not(service: Service) -> None:

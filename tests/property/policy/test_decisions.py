@@ -139,7 +139,7 @@ TIGHTER: tuple[dict[str, Any], ...] = (
 
 
 @given(policies(), requests, circumstances, st.integers(0, 4), st.sampled_from(TIGHTER))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_tighter_grant_gives_nobody_more(
     policy: Policy, request: UserRequest, around: Circumstances, number: int, tighter: dict[str, Any]
 ) -> None:

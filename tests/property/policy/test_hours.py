@@ -131,7 +131,7 @@ leaves = st.lists(st.tuples(offsets, st.integers(1, 200)), max_size=2)
     st.sampled_from([None, 30, 600, 3 * 3600]),
     st.none() | offsets,
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_certificate_lies_inside_hours_and_days_and_outside_leave_and_ends_no_sooner_than_it_must(
     schedule: tuple[list[str], str],
     now_s: int,
