@@ -28,7 +28,7 @@ from support.service import Service
 from support.sshd import Sshd, running_sshd
 
 # Times that are long enough for all that happens in them on a busy machine, and short enough to wait for.
-BEFORE_S, AWAY_S = 7, 5
+BEFORE_S, AWAY_S = 10, 8
 GROUPS = {"acme": "web", "globex": "globex-db"}
 
 
