@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.alarms.ways import configured_ways
 from appliance.buckets import Rate
 from appliance.config import load_config
 from appliance.errors import ConfigError
@@ -53,6 +54,24 @@ def test_limits_can_be_lifted_and_lists_come_from_the_environment_too(tmp_path: 
     assert load_config(tmp_path, {"CHANCERY_LIMITS_EXEMPT": ""}).limits.exempt == ()
 
 
+def test_webhook_is_in_the_file_or_in_another_that_is_read_anew_each_time(tmp_path: Path) -> None:
+    load(tmp_path, GOOD + "[alarms]\nwebhook = 'file:hook'\ncommand = ['page', '--now']\n")
+    config = load_config(tmp_path, {})
+    for url in ("https://a.example/1", "https://a.example/2"):
+        (tmp_path / "hook").write_text(f"{url}\n")
+        assert config.read_webhook() == url
+    assert config.alarms.command == ("page", "--now")
+    direct = load_config(tmp_path, {"CHANCERY_ALARMS_WEBHOOK": "https://b.example/"})
+    assert direct.read_webhook() == "https://b.example/"
+    assert [way.name for way in configured_ways(direct)] == ["log", "webhook", "command"]
+
+
+def test_webhook_that_is_refused_is_not_repeated_since_it_may_be_a_secret(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, GOOD + "[alarms]\nwebhook = 'http://x.example/?key=s3cret'\n")
+    assert "s3cret" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "said"),
     [
@@ -67,6 +86,8 @@ def test_limits_can_be_lifted_and_lists_come_from_the_environment_too(tmp_path: 
         (GOOD + "[limits]\ncertificates_burst = 999", {}, "limits.certificates_burst"),
         (GOOD + "[limits]\nexempt = ['10.0.0.1/8']", {}, "limits.exempt"),
         (GOOD, {"CHANCERY_LIMITS_EXEMPT": "10.0.0.0/8, nobody"}, "limits.exempt"),
+        (GOOD + "[alarms]\nwebhook = 'http://x.example/'", {}, "alarms.webhook: expected an https:// URL"),
+        (GOOD + "[alarms]\npager = 'x'", {}, "alarms.pager: unknown key"),
         (GOOD, {"CHANCERY_LISTEN": "x"}, "CHANCERY_LISTEN is no setting"),
         (GOOD, {"CHANCERY_SERVICE_COLOUR": "red"}, "service.colour: unknown key"),
     ],
