@@ -8,7 +8,6 @@ is judged more leniently.
 from __future__ import annotations
 
 import os
-import re
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -80,7 +79,7 @@ def _choose_subject(path: Any) -> None:
         path["serial"] = SERIAL
     if str(path.get("ca", "")).endswith(tuple("abcdefghijklm")):
         path["ca"] = "acme-users"
-    if re.fullmatch(r"\[?'?[0-9]+(\.0)?'?\]?", str(path.get("seq"))):  # as it will stand in the path
+    if "seq" in path:
         path["seq"] = _lock()
     if path.get("index") == "000":
         path |= {"level": "entries", "index": "000.p/8"}

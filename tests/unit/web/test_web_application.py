@@ -31,6 +31,8 @@ ISSUED = {
 ANONYMOUS = {
     ("get", "/v1/cas"),
     ("get", "/v1/cas/{ca}/public-key"),
+    ("get", "/v1/krl/{ca}"),
+    ("get", "/v1/krl/{ca}.sig"),
     ("get", "/v1/ledger/checkpoint"),
 }
 
