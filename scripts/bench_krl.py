@@ -1,8 +1,8 @@
 """What a KRL of many serials costs, and how large it is, beside ``ssh-keygen -k`` in the same run.
 
 Both get the same serials, drawn at random from so many that follow each other: close together they become
-bitmaps, far apart a list. Measured is the CPU time of what the authority does on its thread, from the state's sets to
-bytes, since others may use the machine too.
+bitmaps, far apart a list. Measured is the CPU time of what the authority does on its thread, from the state's
+sets to bytes: others may use the machine too.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def test_serial_in_every_part_of_a_krl_is_found_by_ssh_keygen(tmp_path: Path) ->
     for seq in asked:
         paths[seq] = tmp_path / f"{seq}-cert.pub"
         certify(paths[seq], seq)
-    command = ["ssh-keygen", "-Q", "-f", tmp_path / "krl", *paths.values()]
+    command = ["ssh-keygen", "-Q", "-f", *map(str, (tmp_path / "krl", *paths.values()))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     revoked = [line.endswith("REVOKED") for line in done.stdout.splitlines()]
     assert revoked == [seq in seqs for seq in asked]
