@@ -141,7 +141,10 @@ class IssueCertificates:
         return Decided(events=[*used, *intents], after=partial(self._sign, planned, len(used)))
 
     def _repeat(self, state: State, at: At) -> Decided | None:
-        """Answer a request that was sent before under its key, if it was; what failed is tried anew."""
+        """Answer a request that was sent before under its key, if it was; what failed is tried anew.
+
+        What was revoked since is not given again, for nobody may have had it yet: it is decided anew too.
+        """
         if self._idempotency is None:
             return None
         name = (str(self._identity), self._idempotency["key"])
@@ -153,6 +156,8 @@ class IssueCertificates:
         certificates = [state.certificates[seq] for seq in known.intents]
         outcomes = {certificate.outcome for certificate in certificates}
         if not outcomes <= {None, "issued"}:
+            return None
+        if None not in outcomes and any(certificate.revoked for certificate in certificates):
             return None
         _check_credential(state, self._identity, at)
         if None in outcomes:

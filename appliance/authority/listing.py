@@ -17,10 +17,9 @@ from typing import Final
 from appliance.authority.krl import NAMESPACE, KrlView, MadeKrl, find_ca, make_krl
 from appliance.authority.state import State
 from appliance.errors import Refusal
+from appliance.ssh.signature import SigningKey
 from appliance.ssh.sshsig import build_sshsig, format_armored_sshsig
 from hsm.errors import HsmError
-from hsm.keys import PrivateKey
-from hsm.pool import Pool
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +35,16 @@ Reply = Callable[[MadeKrl | Refusal], None]
 class Lister:
     """A thread that gives KRLs."""
 
-    def __init__(self, pool: Pool, key: PrivateKey, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        key: SigningKey,
+        *,
+        problem: Callable[[], str | None],
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; ``problem`` says what keeps the token from signing, without waiting for it."""
         self._key = key
+        self._problem = problem
         self._clock_s = clock_s
         self._queue: SimpleQueue[tuple[KrlView, Reply]] = SimpleQueue()
         # Each value is replaced and never changed: the writer's thread reads them too.
@@ -116,7 +122,7 @@ class Lister:
 
     def _sign(self, made: MadeKrl) -> MadeKrl:
         """Sign the statement; without a token that signs, the KRL is given all the same: it cuts off."""
-        problem = self._pool.problem  # known without waiting for it
+        problem = self._problem()
         if problem is None:
             try:
                 signature = build_sshsig(self._key, NAMESPACE, made.statement.encode())

@@ -153,6 +153,8 @@ def sshd(shell: Shell, name: str, as_json: bool) -> None:
     for file, text in ({"trusted_user_cas": document["trusted_user_cas"]} | principals | certificate).items():
         click.echo(f"# {file}\n{text}")
     click.echo(f"# sshd_config\n{document['sshd_config']}", nl=False)
+    if "krl" in document:
+        note(f"revoked_keys is fetched apart, and first: GET {document['krl']}, or `chancery cert krl`")
     note(f"made {bundle['generated']}, fresh until {bundle['fresh_until']}")
 
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.policy.fields import FINGERPRINT, Maybe, leave_out_null
-from appliance.policy.locks import LockKind
 from appliance.web.problems import PROBLEMS
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T08:00:00Z"])]
@@ -170,61 +169,6 @@ class Inspected(_Reply):
     ledger_size: Size
 
 
-class CutCertificate(_Reply):
-    """A certificate that was live when it was cut off: sessions that it opened may go on."""
-
-    intent: Annotated[Seq, Field(description="the entry of the intent")]
-    subject: Annotated[str, Field(description="who asked, or host:name")]
-    valid_before: Moment
-    serial: Maybe[Serial]
-    principals: Maybe[list[str]]
-    host_groups: Maybe[list[str]]
-
-
-class _Cut(_Reply):
-    count: Annotated[int, Field(ge=0, description="how many certificates were revoked")]
-    live: Annotated[list[CutCertificate], Field(description="the first of those that were live")]
-    live_count: Annotated[int, Field(ge=0, description="how many were live")]
-    note: str
-    entry: Maybe[Annotated[Seq, Field(description="the first entry about it")]]
-    already: Maybe[Annotated[Literal[True], Field(description="there was nothing left to do")]]
-
-
-class Revoked(_Cut):
-    """What is revoked now: by this request, or an earlier one."""
-
-    revoked: Literal[True]
-    serial: Maybe[Serial]
-
-
-class Locked(_Cut):
-    """A lock in force, and what it cut off."""
-
-    lock: Annotated[Seq, Field(description="the entry that placed it")]
-
-
-class LockShown(_Reply):
-    """A lock."""
-
-    lock: Annotated[Seq, Field(description="the entry that placed it")]
-    kind: LockKind
-    name: str
-    accounts: Maybe[Annotated[list[str], Field(description="that a person had when it was placed")]]
-    reason: str
-    by: str
-    placed: Moment
-    lifted: Maybe[Moment]
-    lifted_entry: Maybe[Seq]
-
-
-class LockPage(_Reply):
-    """Some locks, newest first."""
-
-    locks: list[LockShown]
-    cursor: Cursor
-    ledger_size: Size
-
-
 class CredentialRevoked(_Reply):
     """An API credential that identifies nobody any more."""
 
@@ -288,19 +232,6 @@ class HostBundle(_Reply):
     statement: Annotated[str, Field(description="what is signed; has the document's SHA-256")]
     signature: Annotated[str, Field(description="armored SSHSIG, namespace bundle@chancery")]
     key: Annotated[str, Field(description="that made it; believe the one that was pinned")]
-    generated: Moment
-    fresh_until: Moment
-    ledger_size: Size
-
-
-class KrlStatement(_Reply):
-    """Which KRL of a CA is the newest, and the signature over that (docs/formats/krl.md)."""
-
-    ca: str
-    sha256: Annotated[Hash, Field(description="of the KRL, hex")]
-    version: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$", description="of the KRL, in decimal")]
-    statement: Annotated[str, Field(description="what is signed")]
-    signature: Annotated[str, Field(description="armored SSHSIG, namespace krl@chancery, by the bundle key")]
     generated: Moment
     fresh_until: Moment
     ledger_size: Size

@@ -10,9 +10,9 @@ from flask_openapi3 import APIBlueprint, Tag
 from appliance.errors import Refusal
 from appliance.index.render import render_krl
 from appliance.web.caching import keepable_facts
+from appliance.web.cut_replies import KrlStatement
 from appliance.web.description import KEPT, content, problems
 from appliance.web.models import CaPath
-from appliance.web.replies import KrlStatement
 from appliance.web.services import Services
 
 _TAG = Tag(name="krl", description="Key revocation lists, for sshd.")

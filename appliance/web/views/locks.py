@@ -10,9 +10,10 @@ from appliance.errors import malformed
 from appliance.index.cut import render_cut
 from appliance.index.paging import list_locks
 from appliance.index.render import render_lock
+from appliance.web.cut_replies import Locked, LockPage
 from appliance.web.description import problems
 from appliance.web.models import LiftLockOrder, LockPath, LocksQuery
-from appliance.web.replies import CarriedOut, Locked, LockPage
+from appliance.web.replies import CarriedOut
 from appliance.web.services import Services, require
 
 _TAG = Tag(name="locks", description="What gets no more certificates until an operator lifts it.")

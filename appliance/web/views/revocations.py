@@ -7,8 +7,8 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.cutting import RevocationBody
 from appliance.index.cut import render_revoked
+from appliance.web.cut_replies import Revoked
 from appliance.web.description import problems
-from appliance.web.replies import Revoked
 from appliance.web.services import Services
 
 _TAG = Tag(name="revocations", description="Cut certificates off.")

@@ -13,6 +13,8 @@ import pytest
 from appliance.authority.administration import CarryOut
 from appliance.authority.commands import LiftLock
 from appliance.authority.cutting import CutDone, complete_cuts
+from appliance.authority.events import IdempotencyData
+from appliance.authority.issuance import IssueCertificates
 from appliance.authority.locking import find_lock, lift_lock
 from appliance.authority.orders import OrderBody
 from appliance.authority.releases import Release
@@ -134,6 +136,26 @@ def test_lock_while_the_token_signs_has_the_certificate_fail_unreleased(authorit
     assert failed["data"]["reason"] == "revoked before release"
     assert failed["data"]["requested"]
     assert entries(authority, "certificate.issued") == []
+
+
+def test_request_sent_again_under_its_key_is_not_answered_with_what_was_revoked_since(
+    authority: TestAuthority,
+) -> None:
+    def ask() -> Release | Refusal:
+        reply = Reply()
+        sent = IdempotencyData(key="aa" * 32, request="bb" * 32)
+        authority.writer.submit(IssueCertificates(authority.cycle, identity(), ASK, reply, idempotency=sent))
+        return authority.wait(reply)
+
+    held = seqs(ask())
+    assert seqs(ask()) == held
+    authority.revoke(subject="mtls:alice")
+    anew = seqs(ask())
+    assert not set(anew) & set(held)
+    authority.lock(identity="mtls:alice")
+    refusal = ask()
+    assert isinstance(refusal, Refusal)
+    assert refusal.members["rule"] == "lock"
 
 
 def test_lock_that_stands_is_not_placed_twice(authority: TestAuthority) -> None:

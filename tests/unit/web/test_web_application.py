@@ -34,6 +34,8 @@ ANONYMOUS = {
     ("get", "/v1/krl/{ca}"),
     ("get", "/v1/krl/{ca}.sig"),
     ("get", "/v1/cas/{ca}/public-key"),
+    ("get", "/v1/krl/{ca}"),
+    ("get", "/v1/krl/{ca}.sig"),
     ("get", "/v1/ledger/checkpoint"),
     ("get", "/v1/providers"),
     ("post", "/v1/sessions"),
