@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from appliance.moments import parse_moment_ms
+from appliance.policy.zones import load_zone
 
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -35,21 +36,9 @@ def is_day(text: str) -> bool:
     return _DAY.fullmatch(text) is not None
 
 
-def find_zone(name: str) -> ZoneInfo:
-    """Return the time zone of that name, such as Europe/Berlin.
-
-    Raises:
-        ValueError: there is none.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"got {name[:60]!r}, expected a time zone such as Europe/Berlin") from error
-
-
 def check_zone(name: str) -> str:
-    """Check that there is a time zone of that name, and return the name; raises as :func:`find_zone`."""
-    return find_zone(name).key
+    """Check that there is a time zone of that name, and return the name; raises as :func:`load_zone`."""
+    return load_zone(name).key
 
 
 def format_on_clocks(moment_s: int, zone: ZoneInfo) -> str:

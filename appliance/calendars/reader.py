@@ -11,10 +11,10 @@ import resource
 import sys
 from dataclasses import asdict
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from appliance.calendars.fetch import Unreachable, fetch
 from appliance.calendars.occurrences import UnreadableCalendar, read_calendar
+from appliance.policy.zones import load_zone
 
 CPU_S: Final = 10
 MEMORY: Final = 1024 * 1_048_576
@@ -37,7 +37,7 @@ def main() -> None:
 def _carry_out(job: dict[str, Any]) -> dict[str, Any]:
     try:
         raw = _get(job)
-        found = read_calendar(raw, ZoneInfo(job["zone"]), job["now_s"])
+        found = read_calendar(raw, load_zone(job["zone"]), job["now_s"])
     except (Unreachable, UnreadableCalendar) as error:
         return {"problem": str(error)}
     except MemoryError:

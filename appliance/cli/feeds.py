@@ -15,11 +15,11 @@ from appliance.calendars.sync import Assignment, Changes, Shown, Standing, assig
 from appliance.cli.console import Shell
 from appliance.clock import now_ms
 from appliance.config import Config, FeedTable
-from appliance.days import find_zone
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.leave import LeaveFilter, LeaveRecord, list_leaves
 from appliance.index.queries import MAX_PAGE, Index, Snapshot
 from appliance.policy.document import Policy
+from appliance.policy.zones import load_zone
 from appliance.requests import check_body
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ def _source(config: Config, feed: FeedTable) -> Source:
     return Source(
         url=feed.url,
         file=None if feed.file is None else config.path(feed.file),
-        zone=find_zone(feed.timezone),
+        zone=load_zone(feed.timezone),
         max_bytes=feed.max_bytes,
         timeout_s=feed.timeout_s,
         ca=None if feed.ca is None else config.path(feed.ca),

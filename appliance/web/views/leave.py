@@ -6,10 +6,11 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.authority.leaving import LeaveBody
-from appliance.days import find_zone, is_day, parse_day_or_moment
+from appliance.days import is_day, parse_day_or_moment
 from appliance.errors import Refusal, malformed
 from appliance.index.leave import LeaveFilter, list_leaves, names_of, render_booked, render_leave
 from appliance.index.queries import Snapshot
+from appliance.policy.zones import load_zone
 from appliance.requests import check_body
 from appliance.web.description import problems
 from appliance.web.leave import (
@@ -87,7 +88,7 @@ def _filter(snapshot: Snapshot, query: LeaveQuery) -> LeaveFilter:
 
 def _read(body: LeaveRequest) -> dict[str, object]:
     """Return a body with its days as moments."""
-    zone = find_zone(body.timezone)
+    zone = load_zone(body.timezone)
     fields = {
         "person": body.person or str(requester()),
         "starts_s": parse_day_or_moment(body.starts, zone),
