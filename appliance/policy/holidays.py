@@ -11,8 +11,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypedDict
 
-import holidays
-
 from appliance.policy.document import Policy, PolicyError, Problem
 from appliance.policy.schedules import Calendar
 
@@ -78,6 +76,8 @@ def _find_unknown(name: str | None) -> str | None:
     if name is None:
         return None
     country, _, part = name.partition("-")
+    import holidays  # noqa: PLC0415 - as long as all else of a policy together, and seldom needed
+
     known = holidays.list_supported_countries()
     if country not in known:
         return f"no holidays of {country!r} are known; expected a country by its ISO 3166 code, such as DE"
@@ -90,6 +90,8 @@ def _find_unknown(name: str | None) -> str | None:
 
 def _look_up(name: str, years: range) -> Calendar:
     country, _, part = name.partition("-")
+    import holidays  # noqa: PLC0415 - as above
+
     found: Iterator[date] = iter(holidays.country_holidays(country, subdiv=part or None, years=years))
     return Calendar(
         name=name,
