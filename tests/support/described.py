@@ -225,7 +225,7 @@ def _answer(body: dict[str, Any], approval: Any) -> None:
         return
     try:
         asked = _authority().call("approval.show", approval=approval)
-    except Refusal:
+    except (Refusal, OverflowError):  # there is none, or no number that the socket has a form for
         return
     requested = Requested(
         seq=asked["seq"],

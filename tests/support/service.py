@@ -122,6 +122,11 @@ class Service:
         path = self.scratch / "serve.log"
         return path.read_text() if path.exists() else ""
 
+    @property
+    def log_without_alarms(self) -> str:
+        """What the service has said so far, but for what the ledger's entries are an alarm about."""
+        return "\n".join(line for line in self.log.splitlines() if '"message": "alarm: ' not in line)
+
     def cli(
         self, *arguments: object, check: bool = True, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:

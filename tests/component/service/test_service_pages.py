@@ -18,6 +18,7 @@ def listed(service: Service) -> Iterator[Service]:
     for name in HOSTS:
         service.order("host", "add", name, "--customer", "acme", "--label", "role=page")
     service.settled("/v1/whoami", "carol")
+    service.credential("another")
     yield service
     for name in HOSTS:
         service.order("host", "remove", name)
