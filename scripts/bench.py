@@ -1,8 +1,8 @@
 """What a certificate costs, side by side in one run: the token alone, the service, OpenBao, ssh-keygen.
 
 Machines differ and are noisy: read the ratios. What is compared is measured in turns, round by round, and
-the load runs on the same cores. The token's rate is that of C_Sign through python-pkcs11, without a ledger
-and without verifying. Both servers speak TLS, ask for a bearer credential and sign the same
+the load runs on the same cores. The token's rate is that of C_SignInit and C_Sign alone, without a ledger and
+without verifying. Both servers speak TLS, ask for a bearer credential and sign the same
 public keys with P-256. Chancery has both its records of a certificate on the disk before it leaves; OpenBao
 writes its audit file without syncing it, and keeps its key in memory.
 """
