@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from appliance.index.recorded import Recorded
-from appliance.policy.document import Operator, Policy
+from appliance.policy.document import Policy
+from appliance.policy.tables import Operator
 from appliance.ssh.keys import fingerprint, parse_public_key_line
 
 Severity = Literal["warning", "critical"]

@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from appliance.authority.approvals import Requested
 from appliance.authority.events import ApprovalAnswered
 from appliance.errors import Refusal
-from appliance.policy.document import Grant, Policy
+from appliance.policy.document import Policy
 from appliance.policy.fields import READ_WHOLE, NameField
 from appliance.policy.requirements import able_to_approve
+from appliance.policy.tables import Grant
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.sshsig import verify_sshsig
 

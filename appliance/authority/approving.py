@@ -14,9 +14,10 @@ from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
-from appliance.policy.document import Grant, Policy
+from appliance.policy.document import Policy
 from appliance.policy.evaluate import relied_groups
 from appliance.policy.fields import NameField
+from appliance.policy.tables import Grant
 from audit.entry import Entry
 
 # How long others have to answer.

@@ -17,9 +17,10 @@ from appliance.authority.records import AppliedPolicy, Ca, IssuedCertificate
 from appliance.authority.state import State
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
-from appliance.policy.document import HostGroup, Policy
+from appliance.policy.document import Policy
 from appliance.policy.evaluate import Host
 from appliance.policy.roles import ALL, is_seen, seen_customers
+from appliance.policy.tables import HostGroup
 from appliance.ssh.keys import format_public_key_line
 from audit.entry import canonical_json
 

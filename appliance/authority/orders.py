@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.authority.events import OrderData
 from appliance.errors import Refusal
-from appliance.policy.document import Operator, Policy
+from appliance.policy.document import Policy
 from appliance.policy.fields import READ_WHOLE
 from appliance.policy.roles import ORDER_ROLES, may_order
+from appliance.policy.tables import Operator
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.sshsig import verify_sshsig
 from audit.entry import canonical_json

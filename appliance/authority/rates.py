@@ -17,8 +17,8 @@ from appliance.buckets import Rate
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.limiter import Limiter
-from appliance.policy.document import Limit
 from appliance.policy.holders import Holders, index_holders
+from appliance.policy.tables import Limit
 
 _MINUTE_S: Final = 60
 

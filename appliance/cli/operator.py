@@ -17,8 +17,8 @@ from appliance.cli.console import (
     show_table,
 )
 from appliance.errors import Refusal
-from appliance.policy.document import Operator
 from appliance.policy.roles import ORDER_ROLES, may_order
+from appliance.policy.tables import Operator
 from appliance.ssh.keys import fingerprint
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from appliance.policy.document import HostGroup, Policy
+from appliance.policy.document import Policy
+from appliance.policy.tables import HostGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

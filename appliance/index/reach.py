@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.policy.document import FiledGrant, Group, HostGroup, Policy, Who
+from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.roles import ALL, Customers, is_seen
+from appliance.policy.tables import Group, HostGroup, Who
 
 HolderKind = Literal["user", "service", "member", "group"]
 # Where a line stands: the grant, whom it names, the host group, the login; each by its number.

@@ -11,8 +11,9 @@ from appliance.index.fleet import Registered, groups_with
 from appliance.index.prefix import Prefix
 from appliance.index.queries import Snapshot
 from appliance.index.records import CaKeyRecord, CertificateRecord
-from appliance.policy.document import HostGroup, Policy
+from appliance.policy.document import Policy
 from appliance.policy.roles import ALL, Customers, is_seen
+from appliance.policy.tables import HostGroup
 
 # A row names so many of the hosts that it is about; how many there are it always says.
 MAX_HOSTS: Final = 100

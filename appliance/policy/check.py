@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from appliance.policy.check_grants import check_grants, check_who
-from appliance.policy.document import Document, HostGroup, Operator, Policy, PolicyError, Problem
+from appliance.policy.document import Policy, PolicyError, Problem
 from appliance.policy.roles import ORDER_ROLES, may_order
+from appliance.policy.tables import Document, HostGroup, Operator
 from appliance.ssh.keys import PublicKey
 
 _Found = Iterator[tuple[str, str]]

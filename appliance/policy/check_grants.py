@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from appliance.policy.document import Document, Grant, Policy, Who
+from appliance.policy.document import Policy
 from appliance.policy.requirements import able_to_approve
+from appliance.policy.tables import Document, Grant, Who
 from appliance.ssh.keys import SK_TYPES
 
 _Found = Iterator[tuple[str, str]]

@@ -18,9 +18,10 @@ from typing import Final, NamedTuple
 from appliance.identity.identity import Identity
 from appliance.policy.asking import Asking
 from appliance.policy.circumstances import PLAIN, Circumstances
-from appliance.policy.document import FiledGrant, HostGroup, Policy
+from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.opening import Opening
 from appliance.policy.requirements import Obstacle
+from appliance.policy.tables import HostGroup
 from appliance.policy.terms import BACKDATE_S, MAX_AHEAD_S, Bounds, Settling, Terms
 from appliance.policy.zones import format_moment
 from appliance.requests import HostRequest, UserRequest

@@ -13,10 +13,11 @@ from typing import Final, Literal
 
 from appliance.identity.identity import Identity
 from appliance.policy.circumstances import PLAIN, Circumstances
-from appliance.policy.document import FiledGrant, Grant, HostGroup, Policy
+from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.evaluate import Host
 from appliance.policy.opening import Shut
 from appliance.policy.requirements import Obstacle, find_approval, list_conditions, unapproved
+from appliance.policy.tables import Grant, HostGroup
 from appliance.policy.terms import When, find_next, open_grant, say_shut
 
 MAX_EXPLAINED: Final = 200

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from appliance.identity.identity import Identity
 
 if TYPE_CHECKING:
-    from appliance.policy.document import Group, HostGroup, Who
+    from appliance.policy.tables import Group, HostGroup, Who
 
 # A provider's group by its name, which the requester brings; one of the document as (name,), which nobody can
 # bring, whatever his provider calls its groups.

@@ -8,8 +8,9 @@ from datetime import date
 
 from appliance.durations import format_duration
 from appliance.networks import intersect_networks
-from appliance.policy.document import Grant, Policy
+from appliance.policy.document import Policy
 from appliance.policy.schedules import Schedule
+from appliance.policy.tables import Grant
 
 _DAY_MINUTES = 24 * 60
 

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Protocol, get_args
 
-from appliance.policy.document import Grant, HostGroup, Operator, Policy
+from appliance.policy.document import Policy
 from appliance.policy.limits import Limits, limits_of
+from appliance.policy.tables import Grant, HostGroup, Operator
 from appliance.ssh.keys import fingerprint
 
 # A reader reads some changes of many; the others are counted.

@@ -16,7 +16,8 @@ from appliance.ssh.keys import SK_TYPES
 
 if TYPE_CHECKING:
     from appliance.policy.asking import Asking
-    from appliance.policy.document import Grant, Policy
+    from appliance.policy.document import Policy
+    from appliance.policy.tables import Grant
 
 
 @table(frozen=True, slots=True, kw_only=True, config=TABLE)

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 from appliance.identity.identity import Identity
-from appliance.policy.document import Operator, Policy, PolicyFile, Role
+from appliance.policy.document import Policy, PolicyFile
+from appliance.policy.tables import Operator, Role
 
 # Whose records somebody sees: those of these customers, or of all, and what belongs to none of them.
 Customers: TypeAlias = frozenset[str] | None

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple, NotRequired, TypedDict
 from appliance.networks import intersect_networks
 from appliance.policy.asking import Asking
 from appliance.policy.circumstances import Away
-from appliance.policy.document import FiledGrant, Grant, Policy
+from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.opening import Hours, Opening, Shut, find_opening, look
 from appliance.policy.requirements import NOTHING_REQUIRED, Obstacle, find_approval, find_unmet, unapproved
+from appliance.policy.tables import Grant
 from appliance.policy.values import PERMITS
 from appliance.policy.zones import format_moment
 

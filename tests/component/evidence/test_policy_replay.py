@@ -18,10 +18,10 @@ from appliance.authority.state import State
 from appliance.evidence.findings import Code
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.identity.identity import Identity
-from appliance.policy.document import Grant
 from appliance.policy.evaluate import Denial, Profile
 from appliance.policy.locks import Locks
 from appliance.policy.requirements import Requirements
+from appliance.policy.tables import Grant
 from appliance.requests import HostRequest, UserRequest
 from audit.verifier import SqliteSource, Verdict
 from support.authority import VKEY

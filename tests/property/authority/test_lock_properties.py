@@ -11,8 +11,9 @@ from appliance.authority.cutoff import find_live, held_by
 from appliance.authority.locks import covers, find_covered, find_owed
 from appliance.authority.records import AppliedPolicy, Ca, CaKey, IssuedCertificate
 from appliance.authority.state import State
-from appliance.policy.document import Group, Person, Policy
+from appliance.policy.document import Policy
 from appliance.policy.locks import Lock, Target
+from appliance.policy.tables import Group, Person
 from appliance.ssh.keys import fingerprint, parse_fingerprint
 from support.ssh_examples import public_key
 

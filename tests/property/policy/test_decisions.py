@@ -15,10 +15,11 @@ from appliance.durations import format_duration, parse_duration
 from appliance.identity.identity import Identity
 from appliance.networks import intersect_networks, parse_networks
 from appliance.policy.circumstances import PLAIN, Away, Circumstances
-from appliance.policy.document import Customer, FiledGrant, Grant, Group, HostGroup, Policy, Who
+from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.evaluate import Denial, Host, Profile, evaluate_user
 from appliance.policy.requirements import Requirements
 from appliance.policy.schedules import Schedule
+from appliance.policy.tables import Customer, Grant, Group, HostGroup, Who
 from appliance.requests import UserRequest
 from support.ssh_examples import public_key
 

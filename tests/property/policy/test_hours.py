@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from appliance.identity.identity import Identity
 from appliance.policy.circumstances import Away, Circumstances
-from appliance.policy.document import Customer, FiledGrant, Grant, HostGroup, Policy, Who
+from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.evaluate import Denial, Profile, evaluate_user
 from appliance.policy.schedules import Calendar, Schedule
+from appliance.policy.tables import Customer, Grant, HostGroup, Who
 from appliance.requests import UserRequest
 from support.slow_hours import day_of, is_open
 from support.ssh_examples import public_key

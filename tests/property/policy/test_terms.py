@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from appliance.identity.identity import Identity
 from appliance.policy.asking import Asking
 from appliance.policy.circumstances import Approval, Away, Circumstances
-from appliance.policy.document import FiledGrant, Grant, Group, HostGroup, Person, Policy, Who
+from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.evaluate import Host
 from appliance.policy.requirements import Requirements
 from appliance.policy.schedules import Schedule
+from appliance.policy.tables import Grant, Group, HostGroup, Person, Who
 from appliance.policy.terms import Settling
 from appliance.requests import UserRequest
 from support.ssh_examples import public_key

@@ -6,7 +6,8 @@ from typing import Any
 
 from appliance.authority.leaves import Leaves, merge, read_leave
 from appliance.policy.circumstances import Away
-from appliance.policy.document import Person, Policy
+from appliance.policy.document import Policy
+from appliance.policy.tables import Person
 from appliance.policy.terms import BACKDATE_S
 
 DAY = 86_400

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.policy.document import Group, Person, Policy
+from appliance.policy.document import Policy
 from appliance.policy.locks import KINDS, Lock, Locks, Target
+from appliance.policy.tables import Group, Person
 
 ADA = Person(name="ada", identities=("oidc:ada", "ldap:ada"))
 POLICY = Policy(persons={"ada": ADA}, groups={"staff": Group(name="staff", members=("oidc:ada", "oidc:bob"))})
