@@ -140,7 +140,7 @@ class TokenTable(_Table):
 
 
 class LimitsTable(_Table):
-    """``[limits]``: what one caller may ask for before others come first (docs/http.md)."""
+    """``[limits]``: what one caller may ask for before others come first (docs/limits.md)."""
 
     certificates_per_s: Annotated[float, Field(ge=0, le=1e6, description="of one identity; 0: no limit")] = (
         100

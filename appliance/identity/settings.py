@@ -66,7 +66,9 @@ def _check_subject(text: str) -> str:
         return text
     between = _PLACEHOLDER.split(text)[2:-1:2]
     if not names or "{" in _PLACEHOLDER.sub("", text) or not all(":" in each for each in between):
-        raise ValueError("expected a template such as {project_path}:{ref}, with a colon between its claims")
+        raise ValueError(
+            "expected a template such as {project_id}:{ref_type}:{ref}, with a colon between its claims"
+        )
     return text
 
 

@@ -57,6 +57,11 @@ def _check_customer(policy: Policy, document: Document) -> _Found:
     for customer in document.customers:
         if customer.user_ca == customer.host_ca:
             yield f'customer "{customer.name}": host_ca', "one CA cannot sign for users and for hosts"
+        for key, name in (("user_ca", customer.user_ca), ("host_ca", customer.host_ca)):
+            for other in policy.customers.values():
+                if other.name != customer.name and name in {other.user_ca, other.host_ca}:
+                    message = f"{name} is a CA of {other.name}, and the hosts of both would trust it"
+                    yield f'customer "{customer.name}": {key}', message
 
 
 def _check_host_groups(policy: Policy, document: Document) -> _Found:

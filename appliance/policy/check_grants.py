@@ -99,7 +99,5 @@ def _most_approvers(policy: Policy, grant: Grant) -> int:
 
 
 def _signers(policy: Policy) -> frozenset[str]:
-    """Return all persons, and accounts that no person has, who have a key to sign with."""
-    persons = {person.name for person in policy.persons.values() if person.keys}
-    operators = (each for each in policy.operators.values() if each.keys)
-    return frozenset(persons | {policy.who_is(name) for each in operators for name in each.identities})
+    """Return all persons who have a key to sign an approval with; an operator's key signs orders alone."""
+    return frozenset(person.name for person in policy.persons.values() if person.keys)
