@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from appliance.identity.identity import grantee_of
 from appliance.index.recorded import Recorded
 from appliance.policy.document import Policy
 from appliance.policy.tables import Operator
@@ -124,14 +125,19 @@ def _on_break_glass(policy: Policy, data: Data) -> Iterator[Alarm]:
     marked = marked_grants(policy)
     used = [each["name"] for each in data.get("grants", ()) if (each["file"], each["name"]) in marked]
     if used:
-        subject = f"{data['identity']['provider']}:{data['identity']['subject']}"
-        reason = data["request"].get("reason", "")
+        subject, reason = _name(grantee_of(data)), data["request"].get("reason", "")
+        through = f" by way of {_name(data['identity'])}" if "on_behalf_of" in data else ""
         yield Alarm(
             event="break-glass",
             severity="critical",
-            summary=f"{subject} used {', '.join(used)}, for emergencies only: {reason or 'no reason given'}",
+            summary=f"{subject} used{through} {', '.join(used)}, for emergencies only: "
+            f"{reason or 'no reason given'}",
             details={"subject": subject, "grants": used, "reason": reason, "ca": data["ca"]},
         )
+
+
+def _name(identity: Data) -> str:
+    return f"{identity['provider']}:{identity['subject']}"
 
 
 def _who(data: Data) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -22,6 +23,7 @@ from appliance.policy.fields import READ_WHOLE, NameField
 from appliance.policy.requirements import able_to_approve
 from appliance.policy.tables import Grant
 from appliance.ssh.errors import SshFormatError
+from appliance.ssh.keys import fingerprint
 from appliance.ssh.sshsig import verify_sshsig
 
 NAMESPACE: Final = "approval@chancery"
@@ -56,12 +58,17 @@ class AnswerBody(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerContext:
-    """What an answer is checked against: the log, the policy in force, and what was asked for."""
+    """What an answer is checked against: the log, the policy in force, and what was asked for.
+
+    ``locked`` says of a person, and ``barred`` of a key by its fingerprint, that nothing rests on them now.
+    """
 
     origin: str
     policy: Policy
     requested: Requested
     now_s: int
+    locked: Callable[[str], bool]
+    barred: Callable[[str], bool]
 
 
 def answer_message(origin: str, requested: Requested, decision: Decision, expires_s: int) -> bytes:
@@ -113,6 +120,8 @@ def grants_named(policy: Policy, name: str) -> list[Grant]:
 
 def _check_given(answer: AnswerBody, context: AnswerContext) -> None:
     requested, now_s = context.requested, context.now_s
+    if context.locked(answer.person):
+        raise _denied(f"by {answer.person} counts for nothing: he is locked")
     if now_s >= requested.answer_by_s:
         raise Refusal("conflict", f"approval {requested.seq} was not given in time: ask for it again")
     if answer.person in requested.given_by:
@@ -124,6 +133,9 @@ def _check_given(answer: AnswerBody, context: AnswerContext) -> None:
 def _verify_signature(answer: AnswerBody, context: AnswerContext) -> None:
     message = answer_message(context.origin, context.requested, answer.decision, answer.expires_s)
     keys = context.policy.persons[answer.person].keys
+    # A refusal takes nothing from anyone that he should have: for that a locked key is good enough.
+    if answer.decision == "given":
+        keys = tuple(key for key in keys if not context.barred(fingerprint(key)))
     try:
         blob = base64.b64decode(answer.signature, validate=True)
         verify_sshsig(blob, namespace=NAMESPACE, message=message, allowed_keys=keys)

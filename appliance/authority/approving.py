@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from appliance.authority.answers import AnswerBody, AnswerContext, verify_answer
 from appliance.authority.approvals import Requested
 from appliance.authority.events import ApprovalRequested, Event
+from appliance.authority.locks import is_key_barred, is_person_locked
 from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal
@@ -81,17 +83,26 @@ class AnswerApproval:
 
     def decide(self, state: State, at: At) -> Decided:
         """Verify the answer beside the policy and the request that it is about."""
-        requested = find_requested(state, self._seq, at.time_s)
-        context = AnswerContext(
-            origin=state.origin, policy=policy_in_force(state), requested=requested, now_s=at.time_s
-        )
-        verify_answer(self._body, context)
+        verify_answer(self._body, answer_context(state, self._seq, at.time_s))
         event = Event(kind=f"approval.{self._body.decision}", data=self._body.to_data(self._seq))
         return Decided(events=[event], after=lambda entries: self._answer(entries[0].seq))
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer that nothing was recorded."""
         self._answer(refusal)
+
+
+def answer_context(state: State, seq: int, now_s: int) -> AnswerContext:
+    """Return what an answer to the request ``seq`` is checked against; raises as :func:`find_requested`."""
+    policy = policy_in_force(state)
+    return AnswerContext(
+        origin=state.origin,
+        policy=policy,
+        requested=find_requested(state, seq, now_s),
+        now_s=now_s,
+        locked=partial(is_person_locked, state, policy),
+        barred=partial(is_key_barred, state),
+    )
 
 
 def find_grant(policy: Policy, identity: Identity, name: str) -> Grant:

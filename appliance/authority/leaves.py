@@ -155,7 +155,7 @@ def accounts_of(policy: Policy, person: str) -> tuple[str, ...]:
     return (person,) if known is None else known.identities
 
 
-def merge(leaves: Iterable[Leave]) -> tuple[Away, ...]:
+def merge(leaves: Iterable[Leave | Away]) -> tuple[Away, ...]:
     """Join leaves that overlap or touch, by their start."""
     merged: list[Away] = []
     for leave in sorted(leaves, key=lambda each: each.starts_s):

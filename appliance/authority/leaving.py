@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from appliance.authority.administration import Answer, CarryOut
 from appliance.authority.approving import policy_in_force
 from appliance.authority.commands import CancelLeave
-from appliance.authority.cutoff import cut_off, find_live, held_by
+from appliance.authority.cutoff import asked_by, cut_off, find_live, held_by
 from appliance.authority.events import (
     Event,
     LeaveBooked,
@@ -43,6 +43,8 @@ from audit.entry import Entry
 MAX_AHEAD_S: Final = 5 * 366 * 86_400
 # Of one person: those of a calendar for every day of two years, and no flood.
 MAX_STANDING: Final = 1_000
+# Of one person who books them himself.
+MAX_OWN: Final = 100
 # Of one person: they are cut in one transaction, however many they are, or the leave would not hold yet.
 _ALL: Final = 2**31
 
@@ -122,8 +124,9 @@ class BookLeave:
         known = state.leaves.find_same(leave)
         if known is not None:
             return Decided(after=lambda _entries: self._answer(Booked(leave=known, already=True)))
-        if state.leaves.count(leave.person) >= MAX_STANDING:
-            raise Refusal("conflict", f"{leave.person} has {MAX_STANDING} leaves booked: cancel some first")
+        most = MAX_STANDING if may_act(policy, self._identity, "leave.book") else MAX_OWN
+        if state.leaves.count(leave.person) >= most:
+            raise Refusal("conflict", f"{leave.person} has {most} leaves booked: have some cancelled first")
         cut = cut_off(
             state,
             find_reaching(state, policy, leave, at.time_s),
@@ -175,9 +178,10 @@ def cancel_leave(command: CancelLeave, orders: Sequence[OrderBody], answer: Answ
 
 
 def find_reaching(state: State, policy: Policy, leave: Leave, now_s: int) -> list[IssuedCertificate]:
-    """Return the live certificates of a person that last into his leave."""
-    held = held_by(state, accounts_of(policy, policy.who_is(leave.person)))
-    return [each for each in find_live(held, now_s) if each.valid_before > leave.starts_s]
+    """Return the live certificates of a person, or asked for by him as a delegate, that last into leave."""
+    accounts = accounts_of(policy, policy.who_is(leave.person))
+    found = {each.seq: each for each in (*held_by(state, accounts), *asked_by(state, accounts))}
+    return [each for each in find_live(found.values(), now_s) if each.valid_before > leave.starts_s]
 
 
 def may_book(policy: Policy, identity: Identity, person: str) -> bool:

@@ -82,6 +82,21 @@ def covers(state: State, policy: Policy, lock: Lock, certificate: IssuedCertific
     return not lock.targets.isdisjoint(_targets_of_certificate(state, policy, certificate))
 
 
+def is_person_locked(state: State, policy: Policy, person: str) -> bool:
+    """Say whether a person of the policy, or any account of his, is locked."""
+    if not state.locks.in_force:
+        return False
+    known = policy.persons.get(person)
+    accounts = (person,) if known is None else known.identities
+    targets = chain.from_iterable(state.locks.targets_of(policy, name, ()) for name in accounts)
+    return state.locks.find(chain([Target("person", person)], targets)) is not None
+
+
+def is_key_barred(state: State, key: str) -> bool:
+    """Say whether a key, by its fingerprint, is locked or revoked."""
+    return state.locks.find([Target("key", key)]) is not None or key in state.revoked.keys
+
+
 def find_owed(state: State) -> dict[int, list[IssuedCertificate]]:
     """Return, by the seq of their lock, the certificates that locks in force are on: in one pass over all.
 

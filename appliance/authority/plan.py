@@ -5,7 +5,7 @@ Whoever replays the ledger calls the same functions and must arrive at the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
@@ -73,7 +73,7 @@ def _evaluate(
             state.hosts,
             identity,
             request,
-            replace(find_circumstances(state, applied, identity), delegate=delegate),
+            find_circumstances(state, applied, identity, delegate),
             now_s=now_s,
             max_ttl_s=state.max_ttl_s,
         )

@@ -24,6 +24,7 @@ from appliance.cli.console import (
     show_table,
 )
 from appliance.cli.ordering import sign_message
+from appliance.cli.sight import require_all
 from appliance.clock import format_rfc3339, now_s
 from appliance.durations import format_duration, parse_duration
 from appliance.index.approvals import ApprovalFilter, ApprovalRecord, list_approvals, render_approval
@@ -77,6 +78,7 @@ def list_(shell: Shell, past: bool, limit: int, cursor: str | None, as_json: boo
     """List approvals, the last asked for first."""
     now = now_s()
     with shell.look() as snapshot:
+        require_all(snapshot)
         page = list_approvals(snapshot, ApprovalFilter(past=past), now_s=now, cursor=cursor, limit=limit)
     if as_json:
         found = [render_approval(each, now) for each in page.records]

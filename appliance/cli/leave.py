@@ -27,6 +27,7 @@ from appliance.cli.console import (
 )
 from appliance.cli.feeds import Synced, sync_feed, watch_feeds
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.cli.sight import require_all
 from appliance.clock import format_rfc3339, now_ms, now_s
 from appliance.days import format_on_clocks, is_day, parse_day_or_moment
 from appliance.errors import Refusal
@@ -108,6 +109,7 @@ def list_(
     """List leave, the last booked first."""
     now = now_s()
     with shell.look() as snapshot:
+        require_all(snapshot)
         names = None if person is None else names_of(snapshot.policy(), person)
         wanted = LeaveFilter(names=names, past=past, pending=pending)
         page = list_leaves(snapshot, wanted, now_s=now, cursor=cursor, limit=limit)

@@ -18,6 +18,7 @@ from appliance.cli.console import (
 )
 from appliance.cli.cutting import read_key, show_cut
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.cli.sight import require_all
 from appliance.clock import format_rfc3339_ms
 from appliance.cutting import LockBody
 from appliance.index.cut import render_cut
@@ -66,6 +67,7 @@ def place(shell: Shell, kind: str, name: str, reason: str, as_json: bool) -> Non
 def list_(shell: Shell, lifted: bool, limit: int, cursor: str | None, as_json: bool) -> None:
     """List the locks in force, newest first."""
     with shell.look() as snapshot:
+        require_all(snapshot)
         page = list_locks(snapshot, lifted=lifted, cursor=cursor, limit=limit)
     if as_json:
         locks = [render_lock(each) for each in page.records]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.authority.answers import AnswerBody, AnswerContext, verify_answer
-from appliance.authority.approving import ANSWER_S, find_grant, find_requested
+from appliance.authority.answers import AnswerBody, verify_answer
+from appliance.authority.approving import ANSWER_S, answer_context, find_grant
 from appliance.authority.state import State
 from appliance.errors import ChanceryError, Refusal
 from appliance.evidence.acts import policy_in_force
@@ -49,12 +49,6 @@ def check_answered(state: State, entry: Entry) -> None:
     )
     now_s = entry.time_ms // 1000
     try:
-        context = AnswerContext(
-            origin=state.origin,
-            policy=policy_in_force(state),
-            requested=find_requested(state, data["approval"], now_s),
-            now_s=now_s,
-        )
-        verify_answer(body, context)
+        verify_answer(body, answer_context(state, data["approval"], now_s))
     except Refusal as refusal:
         raise WrongApproval(refusal.detail) from refusal

@@ -21,7 +21,9 @@ _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@+-]{0,199}")
 
 
 def check_times(claims: Mapping[str, Any], provider: OidcTable, now_s: int) -> int:
-    """Check ``exp``, ``nbf`` and ``iat`` (RFC 7519 §4.1); return the moment the token ends, in Unix seconds.
+    """Check ``exp``, ``nbf`` and ``iat`` (RFC 7519 §4.1); return when the token is good for nothing any more.
+
+    In Unix seconds: that is its end, or ``max_age_s`` after it was issued.
 
     Raises:
         InvalidCredential: it has ended, has not begun, or is too old.
@@ -34,7 +36,7 @@ def check_times(claims: Mapping[str, Any], provider: OidcTable, now_s: int) -> i
         raise InvalidCredential(f"the token begins at {max(begins_s, issued_s)}")
     if now_s - issued_s > provider.max_age_s + provider.skew_s:
         raise InvalidCredential(f"the token was issued at {issued_s}, more than {provider.max_age_s} s ago")
-    return ends_s
+    return min(ends_s, issued_s + provider.max_age_s + provider.skew_s)
 
 
 def check_addressee(claims: Mapping[str, Any], provider: OidcTable) -> None:

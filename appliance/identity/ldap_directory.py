@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final, TypeVar
 
 import ldap
+import ldap.dn
 from ldap.filter import escape_filter_chars
 from ldap.ldapobject import SimpleLDAPObject
 
@@ -157,12 +158,12 @@ class LdapDirectory:
 
     def _walk(self, connection: SimpleLDAPObject, entry: Entry) -> list[Entry]:
         """Follow ``memberOf`` from an account to its groups, and on to theirs; each is visited once."""
-        below = (self.settings.group_base or "").lower()
+        base = self.settings.group_base or self.settings.base
         found: dict[str, Entry] = {}
         waiting = _member_of(entry)
         while waiting:
             dn = waiting.pop()
-            if dn.lower() in found or not dn.lower().endswith(below):
+            if dn.lower() in found or not is_below(dn, base):
                 continue
             try:
                 (group,) = search(
@@ -200,6 +201,12 @@ class LdapDirectory:
 
 def _member_of(entry: Entry) -> list[str]:
     return [value.decode(errors="replace") for value in entry.attributes.get("memberof", ())]
+
+
+def is_below(dn: str, base: str) -> bool:
+    """Say whether an entry is in a subtree; a name that merely ends like its own is not."""
+    inner, outer = ldap.dn.str2dn(dn.lower()), ldap.dn.str2dn(base.lower())
+    return len(inner) >= len(outer) and inner[len(inner) - len(outer) :] == outer
 
 
 def _bounded(groups: _Groups, dn: str) -> _Groups:

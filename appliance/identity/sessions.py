@@ -55,7 +55,7 @@ class Sealer:
         data = json.dumps([session.ends_s, session.identity.to_data()]).encode()
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._cipher.encrypt(nonce, zlib.compress(data, 9), _PURPOSE)
-        text = PREFIX + base64.urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
+        text = PREFIX + _encode(nonce + sealed)
         if len(text) > MAX_SESSION:
             raise InvalidCredential(
                 f"{session.identity} is in too many groups for a session: narrow group_base"
@@ -73,6 +73,8 @@ class Sealer:
             raise InvalidCredential("it is no session in form")
         try:
             raw = base64.b64decode(match[1] + "=" * (-len(match[1]) % 4), altchars=b"-_", validate=True)
+            if _encode(raw) != match[1]:  # the last character has bits that say nothing
+                raise ValueError("not in the one form that it has")
             data = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _PURPOSE)
         except (InvalidTag, ValueError, binascii.Error) as error:
             raise InvalidCredential(
@@ -82,3 +84,7 @@ class Sealer:
         if now_s >= ends_s:
             raise InvalidCredential("the session has ended")
         return Session(identity=Identity.from_data(identity), ends_s=ends_s)
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

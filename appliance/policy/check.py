@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -88,6 +89,10 @@ def _neighbours(policy: Policy, group: HostGroup) -> list[str]:
 
 
 def _check_persons(policy: Policy, document: Document) -> _Found:
+    owners: defaultdict[PublicKey, list[str]] = defaultdict(list)
+    for each in policy.persons.values():
+        for key in each.keys:
+            owners[key].append(each.name)
     for person in document.persons:
         for position, identity in enumerate(person.identities):
             others = [
@@ -98,6 +103,13 @@ def _check_persons(policy: Policy, document: Document) -> _Found:
             if others:
                 where = f'person "{person.name}": identities[{position}]'
                 yield where, f"{identity} is an identity of {others[0]} already"
+        for position, key in enumerate(person.keys):
+            if len(sharing := owners[key]) > 1:
+                where = f'person "{person.name}": keys[{position}]'
+                yield (
+                    where,
+                    f"it is a key of {' and of '.join(sharing)}: approvals by two persons need two keys",
+                )
 
 
 def _check_operators(policy: Policy, document: Document) -> _Found:

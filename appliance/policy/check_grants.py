@@ -17,7 +17,7 @@ def check_grants(policy: Policy, document: Document) -> _Found:
     """Yield what is wrong with the grants of a file: where, and what."""
     for grant in document.grants:
         where = f'grant "{grant.name}"'
-        for check in (_check_holders, _check_days, _check_keys, _check_approvals):
+        for check in (_check_holders, _check_days, _check_keys, _check_name, _check_approvals):
             yield from ((f"{where}: {key}", message) for key, message in check(policy, grant))
         for position, name in enumerate(grant.on):
             group = policy.host_groups.get(name)
@@ -71,6 +71,14 @@ def _check_keys(_policy: Policy, grant: Grant) -> _Found:
     if require.key_types is None or others:
         message = f"{asks} is what only hardware keys do: expected {' or '.join(sorted(SK_TYPES))}, or both"
         yield "require.key_types", message
+
+
+def _check_name(policy: Policy, grant: Grant) -> _Found:
+    """Approvals go by a grant's name: whoever gives one is not to have another file's grant approved."""
+    same = [policy.grants[place] for place in policy.holders.names.get(grant.name, ())]
+    if len(same) > 1 and any(filed.grant.require.approvals for filed in same):
+        files = " and ".join(filed.file for filed in same)
+        yield "name", f"it is in {files}, and approvals go by it: expected a name of its own"
 
 
 def _check_approvals(policy: Policy, grant: Grant) -> _Found:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, Literal
 
 from appliance.policy.circumstances import Away
 from appliance.policy.schedules import Timetable
 from appliance.policy.zones import first_showing
 
-# More often than this leaves and windows do not take turns in what a certificate can last.
-_MAX_TURNS: Final = 1_000
+# More often than this nobody's leaves and windows take turns before there is room for a certificate.
+_MAX_TURNS: Final = 100
 
 ShutBy = Literal["dates", "leave", "schedule", "time-left", "approvals"]
 
@@ -43,6 +45,7 @@ class Hours:
 
 
 ALWAYS: Final = Hours()
+_start_of: Final = attrgetter("starts_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +72,19 @@ class Shut:
 
 
 def look(hours: Hours, leaves: Sequence[Away], at_s: int, until_s: int, least_s: int) -> Opening | Shut:
-    """Look whether a grant is open at a moment and for ``least_s``; what follows ``until_s`` is left out."""
+    """Look whether a grant is open at a moment and for ``least_s``; what follows ``until_s`` is left out.
+
+    Leaves are disjoint and in their order.
+    """
     if hours is ALWAYS and not leaves:
         return Opening(at_s=at_s, opens_s=None, closes_s=None, not_before_s=0, not_after_s=until_s)
     starts_s, ends_s = hours.starts_s, hours.ends_s
     if (ends_s is not None and at_s >= ends_s) or (starts_s is not None and at_s < starts_s):
         return Shut(by="dates", next_s=starts_s if starts_s is not None and at_s < starts_s else None)
-    away = [leave for leave in leaves if leave.starts_s <= at_s < leave.ends_s]
-    if away:
-        return Shut(by="leave", next_s=max(leave.ends_s for leave in away))
+    following = bisect_right(leaves, at_s, key=_start_of)
+    last = leaves[following - 1] if following else None
+    if last is not None and at_s < last.ends_s:
+        return Shut(by="leave", next_s=last.ends_s)
     opens_s, closes_s = starts_s, ends_s
     if hours.timetable is not None:
         span = hours.timetable.span(at_s, until_s)
@@ -86,11 +93,10 @@ def look(hours: Hours, leaves: Sequence[Away], at_s: int, until_s: int, least_s:
         opens_s = span.opens_s if opens_s is None else max(opens_s, span.opens_s)
         closes_s = span.closes_s if closes_s is None else min(closes_s, span.closes_s)
     not_before_s, not_after_s = opens_s or 0, until_s if closes_s is None else min(closes_s, until_s)
-    for leave in leaves:
-        if leave.starts_s > at_s:
-            not_after_s = min(not_after_s, leave.starts_s)
-        else:
-            not_before_s = max(not_before_s, leave.ends_s)
+    if following < len(leaves):
+        not_after_s = min(not_after_s, leaves[following].starts_s)
+    if last is not None:
+        not_before_s = max(not_before_s, last.ends_s)
     if not_after_s - at_s < least_s:
         return Shut(by="time-left", next_s=not_after_s)
     return Opening(

@@ -99,6 +99,7 @@ class Settling:
         # Then only what a grant requires can be in the way, and most require nothing.
         self._is_plain = delegate is None and not request.permit and request.source is None
         self._openings: dict[object, Opening | Shut] = {}
+        self._next: dict[object, int | None] = {}
 
     def open(self, filed: FiledGrant) -> Opening | None:
         """Return the opening in which a grant gives what it gives; None if anything is in the way."""
@@ -128,9 +129,14 @@ class Settling:
         unmet, opening = tuple(self._find_unmet(grant)), self._open(grant)
         if not isinstance(opening, Shut):
             return unmet
-        hours, leaves = self._policy.hours(grant), self._asking.circumstances.leaves
-        next_s = find_next(grant, hours, leaves, self._when, opening)
-        return (*unmet, say_shut(grant, hours, opening, next_s))
+        return (*unmet, say_shut(grant, self._policy.hours(grant), opening, self._find_next(grant, opening)))
+
+    def _find_next(self, grant: Grant, shut: Shut) -> int | None:
+        key = (grant.when, grant.first, grant.last, grant.ttl_s, shut)
+        if key not in self._next:
+            hours, leaves = self._policy.hours(grant), self._asking.circumstances.leaves
+            self._next[key] = find_next(grant, hours, leaves, self._when, shut)
+        return self._next[key]
 
     def _open(self, grant: Grant) -> Opening | Shut:
         approved_s = self._approved(grant) if grant.require.approvals else None

@@ -68,8 +68,10 @@ class Approving:
 
         self._parts.writer.submit(ReadState(read, reply))
 
-    def _answer(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+    def _answer(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         body = check_body(AnswerBody, args.get("body"))
+        # Who brings an answer does not matter to it, and signatures are verified on the writer's thread.
+        self._parts.rates.charge(find_caller(self._parts, peer, args))
         self._parts.writer.submit(AnswerApproval(_seq(args), body, tell_seq(reply)))
 
 

@@ -30,6 +30,7 @@ class Explaining:
     def _explain(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         """Explain what the grants say that concern an identity and a place."""
         caller, body = find_caller(self._parts, peer, args), check_body(ExplainBody, args.get("body"))
+        self._parts.rates.charge(caller)
 
         def read(state: State, at: At) -> Explainable:
             return gather(state, caller, body, at.time_s)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.leaving import MAX_STANDING, Booked, BookLeave, LeaveBody
+from appliance.authority.leaving import MAX_OWN, MAX_STANDING, Booked, BookLeave, LeaveBody
 from appliance.authority.releases import Release
 from appliance.authority.state import State
 from appliance.authority.writer import At, Decided
@@ -121,12 +121,20 @@ def test_leaves_of_one_person_are_bounded(authority: TestAuthority) -> None:
         starts_s = NOW_S + DAY + 2 * number
         body = LeaveBody(person="mtls:alice", starts_s=starts_s, ends_s=starts_s + 1)
         waiting.append(Answer())
-        authority.writer.submit(BookLeave(identity("alice"), body, waiting[-1]))
+        authority.writer.submit(BookLeave(identity("carol"), body, waiting[-1]))
     *booked, refused = [each.wait() for each in waiting]
     assert all(isinstance(each, Booked) for each in booked)
     assert isinstance(refused, Refusal)
     assert refused.slug == "conflict"
     assert isinstance(book(authority, person="mtls:bob"), Booked)
+
+
+def test_leaves_that_somebody_books_for_himself_are_few(authority: TestAuthority) -> None:
+    starts = [NOW_S + DAY + 2 * number for number in range(MAX_OWN + 1)]
+    *booked, refused = [book(authority, by="alice", starts_s=each, ends_s=each + 1) for each in starts]
+    assert all(isinstance(each, Booked) for each in booked)
+    assert isinstance(refused, Refusal)
+    assert isinstance(book(authority, starts_s=NOW_S + 9 * DAY, ends_s=NOW_S + 10 * DAY), Booked)
 
 
 def test_cancelled_leave_holds_no_more_and_cannot_be_cancelled_again(authority: TestAuthority) -> None:

@@ -140,6 +140,14 @@ def test_certificate_by_a_grant_for_emergencies_is_critical_and_says_why() -> No
     assert alarms("certificate.intent", intent("daily"), policy()) == []
 
 
+def test_certificate_that_a_delegate_asked_for_names_the_person_and_who_asked() -> None:
+    data = intent("emergency") | {"on_behalf_of": {"provider": "ad", "subject": "bob"}}
+    (alarm,) = alarms("certificate.intent", data, policy())
+    assert (
+        alarm.summary == "ad:bob used by way of mtls:alice emergency, for emergencies only: no reason given"
+    )
+
+
 def test_order_by_an_operator_for_emergencies_is_critical_whatever_it_is() -> None:
     data = {"name": "web-1", "customer": "acme", **ordered("host.add", "carol", "vault")}
     (alarm,) = alarms("host.registered", data, policy())

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.identity.errors import InvalidCredential
 from appliance.identity.ldap_accounts import check_open, explain_refusal
+from appliance.identity.ldap_directory import is_below
 
 NOW_S = 1_764_000_000
 # Ticks of 100 ns since 1601 at NOW_S.
@@ -63,3 +64,19 @@ def test_closed_account_is_refused(found: dict[str, list[bytes]], why: str) -> N
 )
 def test_active_directorys_codes_are_said_in_words(info: str, why: str) -> None:
     assert why in explain_refusal(info)
+
+
+@pytest.mark.parametrize(
+    ("dn", "below"),
+    [
+        ("CN=dba,OU=Access,DC=example,DC=org", True),
+        ("cn=dba,ou=sub,ou=access,dc=example,dc=org", True),
+        ("ou=access,dc=example,dc=org", True),
+        ("cn=dba,ou=xou=access,dc=example,dc=org", False),
+        ("cn=dba,ou=not access,dc=example,dc=org", False),
+        (r"cn=dba\,ou=access,dc=example,dc=org", False),
+        ("dc=example,dc=org", False),
+    ],
+)
+def test_group_counts_only_below_its_base(dn: str, below: bool) -> None:
+    assert is_below(dn, "ou=access,dc=example,dc=org") is below

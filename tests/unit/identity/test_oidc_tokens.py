@@ -404,3 +404,15 @@ def test_keys_that_are_no_use_are_left_out_and_others_are_not() -> None:
         ISSUER, lambda _: {"keys": good["keys"] + odd}, clock_s=Clock(), jwks_uri=f"{ISSUER}/keys"
     )
     assert list(keys.current().by_id) == ["ES256"]
+
+
+def test_token_that_was_believed_is_not_when_it_has_become_too_old(issuer: Issuer) -> None:
+    clock = Clock()
+    known = tokens(issuer, clock, max_age_s=600, skew_s=60)
+    token = issuer.sign(claims(NOW_S, exp=NOW_S + 86_400))
+    known.identify(token)
+    clock.wall_ms += 659_000
+    known.identify(token)
+    clock.wall_ms += 2_000
+    with pytest.raises(InvalidCredential):
+        known.identify(token)

@@ -138,3 +138,22 @@ def test_days_on_which_the_schedule_is_always_shut_are_found() -> None:
 def test_two_schedules_of_one_name_are_found() -> None:
     twice = GOOD[GOOD.index("[[schedule]]") : GOOD.index("[[grant]]")]
     assert 'schedule "office": there is another one of this name' in problems(GOOD + twice)
+
+
+def test_key_of_two_persons_is_refused() -> None:
+    with pytest.raises(PolicyError, match="two persons need two keys"):
+        check(GOOD.replace(THIRD, OTHER))
+
+
+def test_two_grants_of_one_name_of_which_one_requires_approvals_are_refused() -> None:
+    files = [PolicyFile(name="0.toml", text=GOOD)]
+    more = '[[grant]]\nname = "deploy"\nwho = { users = ["mtls:bob"] }\non = ["web"]\nas = ["root"]\n'
+    files.append(PolicyFile(name="1.toml", text=f"version = 1\n{more}"))
+    with pytest.raises(PolicyError, match="approvals go by it"):
+        check_policy(with_holidays(parse_policy(files), NOW_S))
+
+
+def test_ca_of_two_customers_is_refused() -> None:
+    other = '[[customer]]\nname = "globex"\nuser_ca = "users"\nhost_ca = "globex-hosts"\n'
+    with pytest.raises(PolicyError, match="the hosts of both would trust it"):
+        check(GOOD.replace("[[host_group]]", f"{other}[[host_group]]", 1))
