@@ -74,7 +74,7 @@ class Sealer:
         try:
             raw = base64.b64decode(match[1] + "=" * (-len(match[1]) % 4), altchars=b"-_", validate=True)
             if _encode(raw) != match[1]:  # the last character has bits that say nothing
-                raise ValueError("not in the one form that it has")
+                raise ValueError("not in the one form that it has")  # noqa: TRY301 - one answer for all of these
             data = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _PURPOSE)
         except (InvalidTag, ValueError, binascii.Error) as error:
             raise InvalidCredential(

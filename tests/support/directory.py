@@ -75,8 +75,9 @@ class Directory:
             "bind_dn": SERVICE_DN,
             "password": f"file:{self.password_file}",
             "base": PEOPLE,
+            "group_base": GROUPS,
         } | more
-        lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+        lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items() if value is not None]
         return "\n".join(["", "[[identity.ldap]]", *lines, ""])
 
     @property

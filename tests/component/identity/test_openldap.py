@@ -149,6 +149,8 @@ def test_groups_that_contain_each_other_are_walked_once(directory: Directory) ->
 def test_group_outside_of_the_configured_place_does_not_count(directory: Directory) -> None:
     people = connect(directory, group_base=f"ou=special,{person_dn('x').partition(',')[2]}")
     assert people.authenticate("ada", PASSWORD).groups == frozenset()
+    # Without a place of their own, groups count among the people alone, as the example says.
+    assert connect(directory, group_base=None).authenticate("ada", PASSWORD).groups == frozenset()
 
 
 def test_person_in_more_groups_than_are_read_is_refused(
