@@ -111,15 +111,19 @@ class CertificateUnfulfilled(TypedDict):
 
 
 class CertificateDenied(TypedDict):
-    """``certificate.denied``: refusals by one rule to one identity, counted over an interval."""
+    """``certificate.denied``: refusals by one rule to one identity, counted over an interval.
 
-    identity: IdentityData
+    ``shortened``: SHA-256, in hex, of those members that were too long and are recorded in part.
+    """
+
+    identity: Mapping[str, object]
     request: Mapping[str, object]
     rule: str
     first_ms: int
     last_ms: int
     count: int
-    on_behalf_of: NotRequired[IdentityData]
+    on_behalf_of: NotRequired[Mapping[str, object]]
+    shortened: NotRequired[Mapping[str, str]]
 
 
 class CertificateRevoked(TypedDict):

@@ -153,7 +153,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     replayer = Replayer(SqliteReader(config.ledger))
     probe = Probe(pool, keys.probe, writer, origin=origin, now_ms=now_ms)
     bundler = Bundler(pool, keys.bundle, SqliteReader(config.ledger))
-    lister = Lister(keys.bundle, problem=lambda: pool.problem)
+    lister = Lister(keys.bundle, read=writer.read, problem=lambda: pool.problem)
     denials = Denials()
     status = Status(
         pool=pool,

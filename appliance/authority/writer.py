@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from appliance.authority.events import Event
 from appliance.authority.state import State
@@ -28,6 +28,8 @@ from audit.ledger import Batch, Ledger
 from audit.merkle import Frontier
 
 log = logging.getLogger(__name__)
+
+_Read = TypeVar("_Read")
 
 # More than any number of callers that a machine serves at once; a longer queue would only answer later.
 MAX_QUEUED: Final = 2_048
@@ -147,6 +149,13 @@ class Writer:
     def submit_owed(self, command: Command) -> None:
         """Hand over a command that completes something already on record: it is never turned away."""
         self._queue.put(command)
+
+    def read(self, read: Callable[[State, At], _Read]) -> _Read | Refusal:
+        """Have the state read on behalf of a thread of the authority's own, which waits for it."""
+        found: SimpleQueue[Any] = SimpleQueue()
+        self.submit_owed(ReadState(read, found.put))
+        outcome: _Read | Refusal = found.get()
+        return outcome
 
     def wait_beyond(self, size: int, timeout_s: float) -> int:
         """Wait until the ledger has more than ``size`` entries, or for the time given; return its size."""

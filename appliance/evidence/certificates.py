@@ -113,13 +113,16 @@ def check_signature(tbs: bytes, ca_key: PublicKey, data: Mapping[str, Any]) -> N
 def check_denial(state: State, entry: Entry) -> bool:
     """Check a refusal by replaying it; say whether it could be.
 
-    Of counted ones the moments are not known, and by which time zone rules a schedule was shut is not either.
+    Of counted ones the moments are not known, of long ones not all that was asked for and by whom, and by
+    which time zone rules a schedule was shut is not either.
 
     Raises:
         WrongDenial: that rule did not refuse it.
     """
     data: Mapping[str, Any] = entry.data
-    if state.applied is None or not data["first_ms"] == data["last_ms"] == entry.time_ms:
+    if state.applied is None or "shortened" in data:
+        return False
+    if not data["first_ms"] == data["last_ms"] == entry.time_ms:
         return False
     request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
     outcome = evaluate(

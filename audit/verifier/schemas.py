@@ -154,7 +154,12 @@ SCHEMAS: Final[Mapping[tuple[str, int], Shape]] = {
             "last_ms": MILLISECONDS,
             "count": COUNT,
         },
-        {"on_behalf_of": IDENTITY},
+        {
+            "on_behalf_of": IDENTITY,
+            "shortened": record(
+                {}, {"identity": SHA256_HEX, "on_behalf_of": SHA256_HEX, "request": SHA256_HEX}
+            ),
+        },
     ),
     ("certificate.revoked", 1): with_one_of(
         record(

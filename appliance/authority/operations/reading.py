@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from appliance.authority.bundle import FRESH_S, HostView, view_host
-from appliance.authority.krl import KrlView, MadeKrl, view_krl
+from appliance.authority.krl import MadeKrl
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.overview import CasView, describe_cas, view_cas
@@ -74,16 +74,16 @@ class Reading:
             raise malformed("ca", "expected the name of a CA")
         lister = self._parts.lister
 
-        def read(state: State, at: At) -> MadeKrl | KrlView:
-            return lister.find(state, name, at.time_s) or view_krl(state, name, at.time_s)
+        def read(state: State, at: At) -> MadeKrl | None:
+            return lister.find(state, name, at.time_s)
 
         def give(made: MadeKrl | Refusal) -> None:
             reply(made if isinstance(made, Refusal) else _render_krl(made, has))
 
         def answer(found: object) -> None:
             try:
-                if isinstance(found, KrlView):
-                    lister.submit(found, give)
+                if found is None:
+                    lister.submit(name, give)
                 else:
                     reply(_render_krl(found, has) if isinstance(found, MadeKrl) else found)
             except Refusal as refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from typing import Any
 
@@ -9,9 +10,19 @@ import pytest
 
 from appliance.authority.denials import INTERVAL_MS, MAX_TRACKED, Denials
 from appliance.authority.events import Event
+from appliance.authority.shortening import MAX_IDENTITY, MAX_LIST, MAX_REQUEST
+from audit.entry import MAX_ENTRY_BYTES, canonical_json
+from audit.errors import TooLarge
 from support.authority import NOW_MS, identity
 
 RULES = ("default-deny", "narrowing", "host.certify", "host", "customer")
+
+# What one request may name: 75 kB, more than an entry holds.
+LONG: dict[str, object] = {
+    "hosts": [f"{number:03}" + "h" * 224 for number in range(256)],
+    "host_groups": [f"{number:03}" + "g" * 60 for number in range(256)],
+    "public_key": "ssh-ed25519 AAAA",
+}
 
 
 def data(event: Event) -> dict[str, Any]:
@@ -74,3 +85,61 @@ def test_identity_whose_refusals_have_stopped_makes_room() -> None:
     event = denials.count(identity("new"), {}, "narrowing", now_ms=NOW_MS + INTERVAL_MS)
     assert event is not None
     assert denials.count(identity("newer"), {}, "narrowing", now_ms=NOW_MS + INTERVAL_MS) is not None
+
+
+def test_long_request_is_recorded_in_part_and_known_by_its_sha256() -> None:
+    assert len(canonical_json(LONG)) > MAX_ENTRY_BYTES
+    event = Denials().count(identity(), LONG, "narrowing", now_ms=NOW_MS)
+    assert event is not None
+    assert data(event)["shortened"] == {"request": hashlib.sha256(canonical_json(LONG)).hexdigest()}
+    request = data(event)["request"]
+    assert (request["public_key"], request.keys()) == (LONG["public_key"], LONG.keys())
+    for name, most in (("hosts", 8), ("host_groups", 31)):
+        whole: Any = LONG[name]
+        assert request[name] == whole[:most]
+        assert len(canonical_json(request[name])) <= MAX_LIST < len(canonical_json(whole[: most + 1]))
+
+
+def test_request_and_identity_of_ordinary_size_are_recorded_whole() -> None:
+    request: dict[str, object] = {"reason": "r" * (MAX_REQUEST - len(canonical_json({"reason": ""})))}
+    bare = identity("alice", groups=frozenset({"mtls:"}))
+    group = "mtls:" + "g" * (MAX_IDENTITY - len(canonical_json(bare.to_data())))
+    event = Denials().count(identity("alice", groups=frozenset({group})), request, "rule", now_ms=NOW_MS)
+    assert event is not None
+    assert data(event)["request"] == request
+    assert data(event)["identity"]["groups"] == [group]
+    assert "shortened" not in data(event)
+
+
+def test_groups_of_requester_and_delegate_are_recorded_as_far_as_they_fit() -> None:
+    person = identity("ada", groups=frozenset(f"oidc:{number:0200}" for number in range(1_000)))
+    delegate = identity("portal", groups=frozenset(f"mtls:{number:0200}" for number in range(1_000)))
+    event = Denials().count(delegate, LONG, "delegates", now_ms=NOW_MS, on_behalf_of=person)
+    assert event is not None
+    assert data(event)["shortened"].keys() == {"identity", "on_behalf_of", "request"}
+    for name, whole in (("identity", delegate), ("on_behalf_of", person)):
+        assert data(event)["shortened"][name] == hashlib.sha256(canonical_json(whole.to_data())).hexdigest()
+        assert data(event)[name]["groups"] == sorted(whole.groups)[:9]
+        assert data(event)[name]["subject"] == whole.subject
+
+
+def test_refusal_without_an_entry_is_no_first_one_and_the_next_is_written_at_once() -> None:
+    denials = Denials()
+    with pytest.raises(TooLarge):
+        denials.count(identity(), {"n": "x" * MAX_ENTRY_BYTES}, "narrowing", now_ms=NOW_MS)
+    event = denials.count(identity(), {"n": 1}, "narrowing", now_ms=NOW_MS)
+    assert event is not None
+    assert counts([event]) == [("alice", 1)]
+
+
+def test_count_without_an_entry_spoils_no_other_and_is_written_with_the_next_request_that_has_one() -> None:
+    denials = Denials()
+    for subject in ("alice", "bob", "carol"):
+        denials.count(identity(subject), {}, "narrowing", now_ms=NOW_MS)
+        denials.count(identity(subject), {}, "narrowing", now_ms=NOW_MS + 1)
+    denials.count(identity("bob"), {"n": "x" * MAX_ENTRY_BYTES}, "narrowing", now_ms=NOW_MS + 2)
+    assert counts(denials.take_due(NOW_MS + INTERVAL_MS)) == [("alice", 1), ("carol", 1)]
+    assert denials.count(identity("bob"), {}, "narrowing", now_ms=NOW_MS + INTERVAL_MS + 3) is None
+    (late,) = denials.take_due(NOW_MS + INTERVAL_MS + 4)
+    assert counts([late]) == [("bob", 3)]
+    assert (data(late)["first_ms"], data(late)["last_ms"]) == (NOW_MS + 1, NOW_MS + INTERVAL_MS + 3)

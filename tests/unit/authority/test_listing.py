@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
 
 import pytest
 
-from appliance.authority.krl import MadeKrl, view_krl
-from appliance.authority.listing import PACE, Lister
+from appliance.authority.krl import KrlView, MadeKrl, make_krl
+from appliance.authority.listing import MAX_QUEUED, PACE, UNSIGNED_S, Lister
 from appliance.authority.state import State
+from appliance.authority.writer import At
 from appliance.errors import Refusal
 from appliance.ssh.keys import fingerprint
 from audit.ledger import Ledger
+from audit.merkle import Frontier
 from audit.stores.memory import MemoryStore
 from support.authority import NOW_MS, seed_entries
 from support.ssh_examples import private_key, public_key
@@ -44,7 +48,14 @@ class Listing:
         self.problem: str | None = None
         self.clock = Clock()
         key = private_key("ed25519", 20)
-        self.lister = Lister(key, problem=lambda: self.problem, clock_s=self.clock)
+        self.views = 0
+        self.lister = Lister(key, read=self.read, problem=lambda: self.problem, clock_s=self.clock)
+
+    def read(self, read: Callable[[State, At], MadeKrl | KrlView]) -> MadeKrl | KrlView:
+        """Read as the writer does, and count the copies that are taken."""
+        found = read(self.state, At(tree=Frontier(), time_ms=NOW_MS))
+        self.views += isinstance(found, KrlView)
+        return found
 
     def find(self, now_s: int = NOW_S) -> MadeKrl | None:
         return self.lister.find(self.state, "users", now_s)
@@ -53,9 +64,22 @@ class Listing:
         """Ask so many times on the state as it is, and wait for all answers."""
         answers: SimpleQueue[MadeKrl | Refusal] = SimpleQueue()
         for _ in range(number):
-            self.lister.submit(view_krl(self.state, "users", NOW_S), answers.put)
+            self.lister.submit("users", answers.put)
         found = [answers.get(timeout=10) for _ in range(number)]
         return [each for each in found if isinstance(each, MadeKrl)]
+
+
+def hold_encoding(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Have KRLs encoded only when the second event is set; the first says that one has been begun."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(view: KrlView) -> MadeKrl:
+        begun.set()
+        assert go_on.wait(10)
+        return make_krl(view)
+
+    monkeypatch.setattr("appliance.authority.listing.make_krl", held)
+    return begun, go_on
 
 
 @pytest.fixture
@@ -67,7 +91,7 @@ def test_one_krl_is_made_for_all_who_ask_meanwhile(listing: Listing) -> None:
     assert listing.find() is None
     answers: SimpleQueue[MadeKrl | Refusal] = SimpleQueue()
     for _ in range(20):
-        listing.lister.submit(view_krl(listing.state, "users", NOW_S), answers.put)
+        listing.lister.submit("users", answers.put)
     listing.lister.start()
     found = {id(answers.get(timeout=10)) for _ in range(20)}
     assert len(found) == 1
@@ -104,8 +128,69 @@ def test_krl_without_a_token_is_given_unsigned_and_signed_when_it_is_back(listin
     listing.problem = "the token was removed"
     (unsigned,) = listing.ask()
     assert unsigned.signature is None
-    assert listing.find() is None
     listing.problem = None
+    assert listing.find() is unsigned
+    listing.clock.now_s += UNSIGNED_S
+    assert listing.find() is None
     (signed,) = listing.ask()
     assert signed == replace(unsigned, signature=signed.signature)
     assert signed.signature is not None
+
+
+def test_what_is_unsigned_is_not_copied_again_and_the_token_asked_once_a_second(listing: Listing) -> None:
+    listing.lister.start()
+    listing.problem = "the token was removed"
+    for _ in range(5):
+        asked = {id(each) for each in listing.ask(50)}
+        assert asked == {id(listing.find())}
+        assert listing.views == 1
+        listing.clock.now_s += UNSIGNED_S
+        assert listing.find() is None
+
+
+def test_revoked_while_the_token_is_away_is_in_the_krl_at_once(listing: Listing) -> None:
+    listing.lister.start()
+    listing.problem = "the token was removed"
+    (before,) = listing.ask()
+    listing.state.revoked.add(USERS, 17)
+    assert listing.find() is None
+    (after,) = listing.ask()
+    assert after.sha256 != before.sha256
+
+
+def test_all_who_ask_while_a_krl_is_being_made_cost_one_copy_more_and_get_what_was_revoked(
+    listing: Listing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = hold_encoding(monkeypatch)
+    listing.lister.start()
+    answers: SimpleQueue[MadeKrl | Refusal] = SimpleQueue()
+    listing.lister.submit("users", answers.put)
+    assert begun.wait(10)
+    for number in range(MAX_QUEUED):
+        listing.state.revoked.add(USERS, 17 + number)
+        listing.lister.submit("users", answers.put)
+    with pytest.raises(Refusal) as refused:
+        listing.lister.submit("users", answers.put)
+    assert refused.value.slug == "overloaded"
+    go_on.set()
+    found = [answers.get(timeout=10) for _ in range(MAX_QUEUED + 1)]
+    assert listing.views == 2
+    assert len({id(each) for each in found[1:]}) == 1
+    newest = found[-1]
+    assert isinstance(newest, MadeKrl)
+    assert newest.changes == listing.state.revoked.changes
+
+
+def test_those_who_ask_while_an_unchanged_krl_is_being_made_cost_no_copy(
+    listing: Listing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = hold_encoding(monkeypatch)
+    listing.lister.start()
+    answers: SimpleQueue[MadeKrl | Refusal] = SimpleQueue()
+    listing.lister.submit("users", answers.put)
+    assert begun.wait(10)
+    for _ in range(100):
+        listing.lister.submit("users", answers.put)
+    go_on.set()
+    assert len({id(answers.get(timeout=10)) for _ in range(101)}) == 1
+    assert listing.views == 1

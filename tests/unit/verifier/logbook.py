@@ -329,6 +329,19 @@ EXAMPLES: list[tuple[str, Data]] = [
             "count": 2,
         },
     ),
+    (
+        "certificate.denied",
+        {
+            "identity": ALICE,
+            "on_behalf_of": ALICE,
+            "request": {"logins": ["root"]},
+            "rule": "no grant",
+            "first_ms": START_MS,
+            "last_ms": START_MS,
+            "count": 1,
+            "shortened": {"identity": "0" * 64, "on_behalf_of": "a" * 64, "request": "f" * 64},
+        },
+    ),
     ("certificate.revoked", {"serial": "281474976710673", "reason": "lost", "by": ALICE}),
     ("certificate.revoked", {"key": FINGERPRINT, "reason": "lost", "by": 17}),
     (
