@@ -31,6 +31,7 @@ from appliance.evidence.certificates import (
     check_denial,
     check_intent,
     check_signature,
+    read_signed,
 )
 from appliance.evidence.cuts import CutChecks, Omitted, WrongCut
 from appliance.evidence.findings import Code, Finding, Findings
@@ -177,7 +178,9 @@ class Evidence:
 
     def _check_intent(self, entry: Entry) -> None:
         self._open[entry.seq] = None
-        self._open[entry.seq] = check_intent(self._state, entry)
+        # Whatever is wrong with the intent: the key that it names must have signed what it holds.
+        self._open[entry.seq] = read_signed(self._state, entry)
+        check_intent(self._state, entry)
         self.checked["replayed decisions"] += 1
 
     def _check_issued(self, entry: Entry) -> None:
@@ -188,7 +191,7 @@ class Evidence:
                 Code.WRONG_OUTCOME, entry.seq, f"issued although entry {seq} was revoked before"
             )
         if intent is None:
-            return  # what is wrong with it was found before
+            return  # it names no key, which was found before
         try:
             check_signature(*intent, entry.data)
         except SshFormatError as error:
