@@ -31,6 +31,7 @@ class Code(StrEnum):
     OMITTED_REVOCATION = "omitted-revocation"
     WRONG_APPROVAL = "wrong-approval"
     WRONG_STEP = "wrong-step"
+    WRONG_USE = "wrong-use"
 
     OPEN_CUT = "open-cut"
     OPEN_INTENT = "open-intent"

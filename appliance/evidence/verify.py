@@ -5,7 +5,7 @@
 3. Intents have their decision replayed on the state before them; outcomes have their CA's signature verified.
 4. Revocations and locks come from identities that could make them, or from an entry that causes them; locks
    and leave revoke all that they are on; CA keys serve one purpose, and enter their phases by the rules of
-   rotation.
+   rotation. Certificates by a credential of counted uses stand directly after a use of it, for one request.
 5. The entry is folded into the state, by the same fold that the authority uses.
 
 Replay shows that the authority followed its recorded policy, not that the policy was wise, nor that a CA key
@@ -39,6 +39,7 @@ from appliance.evidence.hours import OtherTimeZones
 from appliance.evidence.keys import BadOrder, SharedKey, WrongStep, check_phase
 from appliance.evidence.leave import LeaveChecks, NotRevoked, WrongLeave
 from appliance.evidence.orders import OrderChecks
+from appliance.evidence.uses import UseChecks, WrongUse
 from appliance.policy.document import Policy
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey
@@ -113,6 +114,7 @@ class Evidence:
     _orders: OrderChecks = field(default_factory=OrderChecks)
     _cuts: CutChecks = field(default_factory=CutChecks)
     _leave: LeaveChecks = field(default_factory=LeaveChecks)
+    _uses: UseChecks = field(default_factory=UseChecks)
     _open: dict[int, tuple[bytes, PublicKey] | None] = field(default_factory=dict)
     _lost: bool = False
 
@@ -143,6 +145,10 @@ class Evidence:
             self._leave.conclude()
         except NotRevoked as error:
             self.findings.add(Code.OMITTED_REVOCATION, self._state.size - 1, str(error))
+        try:
+            self._uses.conclude()
+        except WrongUse as error:
+            self.findings.add(Code.WRONG_USE, self._state.size - 1, str(error))
         for seq in self._open:
             self.findings.add(
                 Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
@@ -170,6 +176,9 @@ class Evidence:
 
     def _check_leave(self, entry: Entry) -> None:
         self._leave.check(self._state, entry)
+
+    def _check_use(self, entry: Entry) -> None:
+        self._uses.check(self._state, entry)
 
     def _check_kind(self, entry: Entry) -> None:
         check = _CHECKS.get(entry.kind)
@@ -282,12 +291,14 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     NotRevoked: Code.OMITTED_REVOCATION,
     WrongApproval: Code.WRONG_APPROVAL,
     WrongStep: Code.WRONG_STEP,
+    WrongUse: Code.WRONG_USE,
 }
 # Each on the state before the entry, and the code of what malformed data make of it.
 _STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
     (Evidence._check_run, Code.BAD_MEANING),
     (Evidence._check_order, Code.BAD_ORDER),
     (Evidence._check_leave, Code.BAD_MEANING),
+    (Evidence._check_use, Code.BAD_MEANING),
     (Evidence._check_kind, Code.BAD_MEANING),
 )
 _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
