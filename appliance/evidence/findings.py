@@ -37,10 +37,11 @@ class Code(StrEnum):
     OPEN_INTENT = "open-intent"
     UNKNOWN_KIND = "unknown-kind"
     OTHER_TIME_ZONES = "other-time-zones"
+    OTHER_HOLIDAYS = "other-holidays"
 
 
 INCONCLUSIVE_CODES: Final = frozenset(
-    {Code.OPEN_CUT, Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES}
+    {Code.OPEN_CUT, Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES, Code.OTHER_HOLIDAYS}
 )
 
 

@@ -6,7 +6,8 @@
 4. Revocations and locks come from identities that could make them, or from an entry that causes them; locks
    and leave revoke all that they are on; CA keys serve one purpose, and enter their phases by the rules of
    rotation. Certificates by a credential of counted uses stand directly after a use of it, for one request.
-5. The entry is folded into the state, by the same fold that the authority uses.
+5. The entry is folded into the state, by the same fold that the authority uses. A policy that it applies must
+   have come with the holidays that its schedules need.
 
 Replay shows that the authority followed its recorded policy, not that the policy was wise, nor that a CA key
 has signed nothing else: for that, sshd's logs are matched with the ledger.
@@ -35,6 +36,7 @@ from appliance.evidence.certificates import (
 )
 from appliance.evidence.cuts import CutChecks, Omitted, WrongCut
 from appliance.evidence.findings import Code, Finding, Findings
+from appliance.evidence.holidays import OtherHolidays, check_holidays
 from appliance.evidence.hours import OtherTimeZones
 from appliance.evidence.keys import BadOrder, SharedKey, WrongStep, check_phase
 from appliance.evidence.leave import LeaveChecks, NotRevoked, WrongLeave
@@ -133,11 +135,16 @@ class Evidence:
             leaf_hash=LeafHash(b""),
         )
         for check, code in _STEPS:
-            try:
-                check(self, own)
-            except _MALFORMED as error:
-                self.findings.add(_CODES.get(type(error), code), own.seq, f"{own.kind}: {_say(error)}")
+            self._run(check, code, own)
         self._fold(own)
+        if own.kind == "policy.applied" and not self._lost:
+            self._run(Evidence._check_holidays, Code.BAD_MEANING, own)
+
+    def _run(self, check: Callable[[Evidence, Entry], None], code: Code, entry: Entry) -> None:
+        try:
+            check(self, entry)
+        except _MALFORMED as error:
+            self.findings.add(_CODES.get(type(error), code), entry.seq, f"{entry.kind}: {_say(error)}")
 
     def conclude(self) -> None:
         """Name what is left over at the end of the log."""
@@ -176,6 +183,9 @@ class Evidence:
 
     def _check_leave(self, entry: Entry) -> None:
         self._leave.check(self._state, entry)
+
+    def _check_holidays(self, entry: Entry) -> None:
+        check_holidays(self._policy(), entry)  # by now the policy that the entry applies
 
     def _check_use(self, entry: Entry) -> None:
         self._uses.check(self._state, entry)
@@ -280,6 +290,7 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     WrongIntent: Code.WRONG_INTENT,
     NotAllowed: Code.NOT_ALLOWED,
     OtherTimeZones: Code.OTHER_TIME_ZONES,
+    OtherHolidays: Code.OTHER_HOLIDAYS,
     WrongDenial: Code.WRONG_DENIAL,
     WrongOutcome: Code.WRONG_OUTCOME,
     NotEntitled: Code.NOT_ENTITLED,

@@ -123,7 +123,61 @@ def test_recorded_holidays_decide_and_not_those_that_a_library_knows(tmp_path: P
     dates = find(entries, "policy.applied")["holidays"][0]["dates"]
     dates.append("2025-11-24")
     dates.sort()
-    assert codes(tmp_path / "forged.db", entries) == {Code.NOT_ALLOWED}
+    assert codes(tmp_path / "forged.db", entries) == {Code.NOT_ALLOWED, Code.OTHER_HOLIDAYS}
+
+
+def test_holidays_that_the_library_does_not_know_are_inconclusive(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    find(entries, "policy.applied")["holidays"][0]["dates"].remove("2025-12-25")
+    report = judge(tmp_path / "other.db", entries)
+    assert report.verdict is Verdict.INCONCLUSIVE, report.to_json()
+    assert [finding.code for finding in report.findings] == [Code.OTHER_HOLIDAYS]
+    assert "first 2025-12-25, are not on record" in report.findings[0].message
+
+
+def forge_no_calendars(applied: dict[str, Any]) -> None:
+    del applied["holidays"]
+
+
+def forge_other_calendar(applied: dict[str, Any]) -> None:
+    applied["holidays"][0]["calendar"] = "AT"
+
+
+def forge_second_calendar(applied: dict[str, Any]) -> None:
+    applied["holidays"].append({**applied["holidays"][0], "calendar": "FR"})
+
+
+def forge_years(applied: dict[str, Any]) -> None:
+    applied["holidays"][0]["last_year"] += 1
+
+
+def forge_empty_years(applied: dict[str, Any]) -> None:
+    applied["holidays"][0] |= {"first_year": 2026, "dates": []}
+
+
+def forge_day_out_of_years(applied: dict[str, Any]) -> None:
+    applied["holidays"][0]["dates"].append("2099-12-25")
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        forge_no_calendars,
+        forge_other_calendar,
+        forge_second_calendar,
+        forge_years,
+        forge_empty_years,
+        forge_day_out_of_years,
+    ],
+)
+def test_calendars_other_than_those_that_the_policy_needs_are_found(
+    tmp_path: Path, recorded: str, forge: Callable[[dict[str, Any]], None]
+) -> None:
+    entries: Entries = json.loads(recorded)
+    forge(find(entries, "policy.applied"))
+    report = judge(tmp_path / "forged.db", entries)
+    assert report.structure.verdict is Verdict.VERIFIED, report.structure.to_json()
+    assert Code.BAD_MEANING in {finding.code for finding in report.findings}, report.to_json()
 
 
 @pytest.mark.parametrize("member", ["window", "tzdata"])
