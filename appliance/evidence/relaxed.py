@@ -67,6 +67,8 @@ def _pick(outcome: tuple[Profile, ...], content: CertificateContent, *, latest_s
     profiles = [each for each in outcome if not wanted.isdisjoint(each.principals)]
     if not wanted <= {name for each in profiles for name in each.principals}:
         return []
+    if content.principals != tuple(sorted(wanted)):
+        return []
     return profiles if all(_holds(each, content, latest_s) for each in profiles) else []
 
 
