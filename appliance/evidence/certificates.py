@@ -11,6 +11,7 @@ from appliance.authority.records import AppliedPolicy
 from appliance.authority.state import State
 from appliance.errors import ChanceryError, Refusal
 from appliance.evidence.hours import OtherTimeZones, by_other_rules, lies_in_window, records_hours
+from appliance.evidence.relaxed import decide_but_hours
 from appliance.identity.api import CLAIM, PROVIDER
 from appliance.identity.identity import Identity
 from appliance.policy.evaluate import REPLAYABLE, Denial, Profile
@@ -35,8 +36,22 @@ class WrongDenial(ChanceryError):
     """A refusal by a rule that did not refuse."""
 
 
-def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
-    """Check an intent on the state before it; return its to-be-signed bytes and the key that is to sign them.
+def read_signed(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
+    """Return an intent's to-be-signed bytes and the key that it names for them, whatever it is worth.
+
+    Raises:
+        WrongIntent: there is no such key, and whatever malformed data raise.
+    """
+    data: Mapping[str, Any] = entry.data
+    ca = state.cas.get(data["ca"])
+    key = None if ca is None else ca.find_key(data["ca_key"])
+    if key is None:
+        raise WrongIntent(f"the CA {data['ca']} has no key {data['ca_key']}")
+    return base64.b64decode(data["tbs"], validate=True), key.public_key
+
+
+def check_intent(state: State, entry: Entry) -> None:
+    """Check an intent on the state before it.
 
     1. It cites the policy in force and an evaluator that decided as this one does.
     2. Its request, identity and credential are ones that could be.
@@ -53,24 +68,26 @@ def check_intent(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
         raise WrongIntent("does not cite the policy in force, or cites another evaluator")
     request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
     _check_credential(state, delegate or identity, entry.time_ms // 1000)
-    tbs = base64.b64decode(data["tbs"], validate=True)
-    content = decode_tbs(tbs)
+    content = decode_tbs(base64.b64decode(data["tbs"], validate=True))
     if not lies_in_window(data, content.valid_after, content.valid_before):
         raise NotAllowed("the certificate is valid outside the window that its intent records")
+    requester, differs = (identity, delegate), None
     try:
-        planned = _replay(state, applied, entry, (identity, delegate), request, content)
+        planned = _replay(state, applied, entry, requester, request, content)
     except NotAllowed as error:
-        if by_other_rules(data):
-            raise OtherTimeZones(
-                f"decided by the time zone rules {data['tzdata']}, and by {TZDATA}: {error}"
-            ) from error
-        raise
+        # What an intent says of its rules excuses its hours, and nothing else.
+        excused = _replay_but_hours(state, applied, entry, requester, request, content)
+        if excused is None:
+            raise
+        planned, differs = excused, error
     cited = cite_approvals(state, applied, identity, planned.profile, now_s=entry.time_ms // 1000)
     if list(data.get("approvals", [])) != cited:
         raise WrongIntent(f"rests on the approvals {cited}, and cites others")
     if (data["ca"], data["ca_key"]) != (planned.profile.ca, planned.ca_key.fingerprint):
         raise WrongIntent("names another CA or CA key than its bytes")
-    return tbs, planned.ca_key.public_key
+    if differs is not None:
+        rules = f"decided by the time zone rules {data['tzdata']}, and by {TZDATA}"
+        raise OtherTimeZones(f"{rules}: {differs}") from differs
 
 
 def _replay(
@@ -99,6 +116,32 @@ def _replay(
             f"the certificate is not the one that was decided: {_differences(planned.tbs, content)}"
         )
     return planned
+
+
+def _replay_but_hours(
+    state: State,
+    applied: AppliedPolicy,
+    entry: Entry,
+    requester: tuple[Identity, Identity | None],
+    request: UserRequest | HostRequest,
+    content: CertificateContent,
+) -> Planned | None:
+    """Return the intent's very bytes if nothing but hours by other rules keeps the replay from them."""
+    data: Mapping[str, Any] = entry.data
+    if not by_other_rules(data) or isinstance(request, HostRequest):
+        return None
+    profiles = decide_but_hours(
+        state, applied, requester, request, data, content, now_s=entry.time_ms // 1000
+    )
+    try:
+        planned = [
+            plan_certificate(state, requester[0], request, profile, seq=entry.seq, nonce=content.nonce)
+            for profile in profiles
+        ]
+    except Refusal as refusal:
+        raise WrongIntent(f"no such certificate could be made: {refusal.detail}") from refusal
+    tbs = base64.b64decode(data["tbs"])
+    return planned[0] if planned and all(each.tbs == tbs for each in planned) else None
 
 
 def check_signature(tbs: bytes, ca_key: PublicKey, data: Mapping[str, Any]) -> None:

@@ -31,15 +31,17 @@ class Code(StrEnum):
     OMITTED_REVOCATION = "omitted-revocation"
     WRONG_APPROVAL = "wrong-approval"
     WRONG_STEP = "wrong-step"
+    WRONG_USE = "wrong-use"
 
     OPEN_CUT = "open-cut"
     OPEN_INTENT = "open-intent"
     UNKNOWN_KIND = "unknown-kind"
     OTHER_TIME_ZONES = "other-time-zones"
+    OTHER_HOLIDAYS = "other-holidays"
 
 
 INCONCLUSIVE_CODES: Final = frozenset(
-    {Code.OPEN_CUT, Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES}
+    {Code.OPEN_CUT, Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES, Code.OTHER_HOLIDAYS}
 )
 
 

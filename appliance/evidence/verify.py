@@ -5,8 +5,9 @@
 3. Intents have their decision replayed on the state before them; outcomes have their CA's signature verified.
 4. Revocations and locks come from identities that could make them, or from an entry that causes them; locks
    and leave revoke all that they are on; CA keys serve one purpose, and enter their phases by the rules of
-   rotation.
-5. The entry is folded into the state, by the same fold that the authority uses.
+   rotation. Certificates by a credential of counted uses stand directly after a use of it, for one request.
+5. The entry is folded into the state, by the same fold that the authority uses. A policy that it applies must
+   have come with the holidays that its schedules need.
 
 Replay shows that the authority followed its recorded policy, not that the policy was wise, nor that a CA key
 has signed nothing else: for that, sshd's logs are matched with the ledger.
@@ -31,13 +32,16 @@ from appliance.evidence.certificates import (
     check_denial,
     check_intent,
     check_signature,
+    read_signed,
 )
 from appliance.evidence.cuts import CutChecks, Omitted, WrongCut
 from appliance.evidence.findings import Code, Finding, Findings
+from appliance.evidence.holidays import OtherHolidays, check_holidays
 from appliance.evidence.hours import OtherTimeZones
 from appliance.evidence.keys import BadOrder, SharedKey, WrongStep, check_phase
 from appliance.evidence.leave import LeaveChecks, NotRevoked, WrongLeave
 from appliance.evidence.orders import OrderChecks
+from appliance.evidence.uses import UseChecks, WrongUse
 from appliance.policy.document import Policy
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey
@@ -112,6 +116,7 @@ class Evidence:
     _orders: OrderChecks = field(default_factory=OrderChecks)
     _cuts: CutChecks = field(default_factory=CutChecks)
     _leave: LeaveChecks = field(default_factory=LeaveChecks)
+    _uses: UseChecks = field(default_factory=UseChecks)
     _open: dict[int, tuple[bytes, PublicKey] | None] = field(default_factory=dict)
     _lost: bool = False
 
@@ -130,11 +135,16 @@ class Evidence:
             leaf_hash=LeafHash(b""),
         )
         for check, code in _STEPS:
-            try:
-                check(self, own)
-            except _MALFORMED as error:
-                self.findings.add(_CODES.get(type(error), code), own.seq, f"{own.kind}: {_say(error)}")
+            self._run(check, code, own)
         self._fold(own)
+        if own.kind == "policy.applied" and not self._lost:
+            self._run(Evidence._check_holidays, Code.BAD_MEANING, own)
+
+    def _run(self, check: Callable[[Evidence, Entry], None], code: Code, entry: Entry) -> None:
+        try:
+            check(self, entry)
+        except _MALFORMED as error:
+            self.findings.add(_CODES.get(type(error), code), entry.seq, f"{entry.kind}: {_say(error)}")
 
     def conclude(self) -> None:
         """Name what is left over at the end of the log."""
@@ -142,6 +152,10 @@ class Evidence:
             self._leave.conclude()
         except NotRevoked as error:
             self.findings.add(Code.OMITTED_REVOCATION, self._state.size - 1, str(error))
+        try:
+            self._uses.conclude()
+        except WrongUse as error:
+            self.findings.add(Code.WRONG_USE, self._state.size - 1, str(error))
         for seq in self._open:
             self.findings.add(
                 Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
@@ -170,6 +184,12 @@ class Evidence:
     def _check_leave(self, entry: Entry) -> None:
         self._leave.check(self._state, entry)
 
+    def _check_holidays(self, entry: Entry) -> None:
+        check_holidays(self._policy(), entry)  # by now the policy that the entry applies
+
+    def _check_use(self, entry: Entry) -> None:
+        self._uses.check(self._state, entry)
+
     def _check_kind(self, entry: Entry) -> None:
         check = _CHECKS.get(entry.kind)
         if check is not None:
@@ -177,7 +197,9 @@ class Evidence:
 
     def _check_intent(self, entry: Entry) -> None:
         self._open[entry.seq] = None
-        self._open[entry.seq] = check_intent(self._state, entry)
+        # Whatever is wrong with the intent: the key that it names must have signed what it holds.
+        self._open[entry.seq] = read_signed(self._state, entry)
+        check_intent(self._state, entry)
         self.checked["replayed decisions"] += 1
 
     def _check_issued(self, entry: Entry) -> None:
@@ -188,7 +210,7 @@ class Evidence:
                 Code.WRONG_OUTCOME, entry.seq, f"issued although entry {seq} was revoked before"
             )
         if intent is None:
-            return  # what is wrong with it was found before
+            return  # it names no key, which was found before
         try:
             check_signature(*intent, entry.data)
         except SshFormatError as error:
@@ -268,6 +290,7 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     WrongIntent: Code.WRONG_INTENT,
     NotAllowed: Code.NOT_ALLOWED,
     OtherTimeZones: Code.OTHER_TIME_ZONES,
+    OtherHolidays: Code.OTHER_HOLIDAYS,
     WrongDenial: Code.WRONG_DENIAL,
     WrongOutcome: Code.WRONG_OUTCOME,
     NotEntitled: Code.NOT_ENTITLED,
@@ -279,12 +302,14 @@ _CODES: Final[Mapping[type[Exception], Code]] = {
     NotRevoked: Code.OMITTED_REVOCATION,
     WrongApproval: Code.WRONG_APPROVAL,
     WrongStep: Code.WRONG_STEP,
+    WrongUse: Code.WRONG_USE,
 }
 # Each on the state before the entry, and the code of what malformed data make of it.
 _STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
     (Evidence._check_run, Code.BAD_MEANING),
     (Evidence._check_order, Code.BAD_ORDER),
     (Evidence._check_leave, Code.BAD_MEANING),
+    (Evidence._check_use, Code.BAD_MEANING),
     (Evidence._check_kind, Code.BAD_MEANING),
 )
 _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {

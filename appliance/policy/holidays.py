@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final, TypedDict
 
 from appliance.policy.document import Policy, PolicyError, Problem
@@ -39,17 +40,27 @@ def with_holidays(policy: Policy, now_s: int) -> Policy:
         Problem(file=file, where=f'schedule "{schedule.name}": holidays', message=message)
         for file, document in policy.documents
         for schedule in document.schedules
-        if (message := _find_unknown(schedule.holidays)) is not None
+        if schedule.holidays is not None and (message := find_unknown(schedule.holidays)) is not None
     ]
-    names = sorted({each.holidays for each in policy.schedules.values() if each.holidays is not None})
+    names = list_calendars(policy)
     if len(names) > MAX_CALENDARS:
         message = f"got {len(names)} different calendars, expected at most {MAX_CALENDARS}"
         problems.append(Problem(file=policy.files[0].name, where="schedule", message=message))
     if problems:
         raise PolicyError(problems)
+    years = years_from(now_s)
+    return replace(policy, calendars={name: look_up(name, years) for name in names})
+
+
+def list_calendars(policy: Policy) -> list[str]:
+    """Return the names of the calendars that a policy's schedules need, sorted."""
+    return sorted({each.holidays for each in policy.schedules.values() if each.holidays is not None})
+
+
+def years_from(now_s: int) -> range:
+    """Return the years whose holidays are looked up for a policy that is applied at a moment."""
     year = datetime.fromtimestamp(now_s, UTC).year
-    years = range(year - 1, year + YEARS + 1)
-    return replace(policy, calendars={name: _look_up(name, years) for name in names})
+    return range(year - 1, year + YEARS + 1)
 
 
 def calendar_to_data(calendar: Calendar) -> CalendarData:
@@ -72,9 +83,8 @@ def calendar_from_data(data: Mapping[str, Any]) -> Calendar:
     )
 
 
-def _find_unknown(name: str | None) -> str | None:
-    if name is None:
-        return None
+def find_unknown(name: str) -> str | None:
+    """Say in words that the library knows no such country or part of one; None if it does."""
     country, _, part = name.partition("-")
     import holidays  # noqa: PLC0415 - as long as all else of a policy together, and seldom needed
 
@@ -88,7 +98,9 @@ def _find_unknown(name: str | None) -> str | None:
     return None
 
 
-def _look_up(name: str, years: range) -> Calendar:
+@lru_cache(maxsize=64)
+def look_up(name: str, years: range) -> Calendar:
+    """Return the holidays that the library knows, of a country or part that it does know."""
     country, _, part = name.partition("-")
     import holidays  # noqa: PLC0415 - as above
 

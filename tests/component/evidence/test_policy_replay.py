@@ -15,13 +15,16 @@ from appliance.authority.leaves import Leaves
 from appliance.authority.plan import evaluate
 from appliance.authority.records import AppliedPolicy
 from appliance.authority.state import State
+from appliance.evidence import hours
 from appliance.evidence.findings import Code
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.identity.identity import Identity
+from appliance.policy import document
 from appliance.policy.evaluate import Denial, Profile
 from appliance.policy.locks import Locks
 from appliance.policy.requirements import Requirements
 from appliance.policy.tables import Grant
+from appliance.policy.zones import load_zone
 from appliance.requests import HostRequest, UserRequest
 from audit.verifier import SqliteSource, Verdict
 from support.authority import VKEY
@@ -47,6 +50,21 @@ def test_every_certificate_of_a_long_history_is_shown_to_have_been_allowed(tmp_p
     assert report.verdict is Verdict.VERIFIED, report.to_json()
     assert report.checked["replayed decisions"] > STEPS / 15
     assert report.checked["replayed refusals"] > STEPS / 15
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_history_by_other_time_zone_rules_is_inconclusive_and_never_tampering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    path = tmp_path / "ledger.db"
+    with rehearsal(path) as authority:
+        Lifetime(authority, seed).live(STEPS)
+    # As if all zones had moved by hours since.
+    monkeypatch.setattr(document, "load_zone", lambda _name: load_zone("Asia/Tokyo"))
+    monkeypatch.setattr(hours, "TZDATA", "another")
+    report = judge(path)
+    assert {finding.code for finding in report.findings} == {Code.OTHER_TIME_ZONES}, report.to_json()
+    assert report.checked["CA signatures"] == report.checked["outcomes"]
 
 
 Outcome = tuple[Profile, ...] | Denial

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.policy.document import PolicyFile
 from appliance.policy.zones import TZDATA
 from appliance.requests import UserRequest
-from appliance.ssh.certificate import decode_tbs
+from appliance.ssh.certificate import decode_tbs, encode_tbs
 from appliance.ssh.options import VERIFY_REQUIRED
+from appliance.ssh.signature import sign
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.entry import Entry
 from audit.ledger import Ledger
 from audit.stores.sqlite import SqliteReader, SqliteStore
 from audit.verifier import SqliteSource, Verdict
 from support.authority import LEDGER_KEY, NOW_MS, ORIGIN, POLICY, VKEY, identity, order, running_authority
-from support.ssh_examples import public_key
+from support.ssh_examples import private_key, public_key
 
 # A Monday, 17:00 in Berlin: half an hour before the schedule shuts.
 NOW_S = NOW_MS // 1000
@@ -121,7 +123,61 @@ def test_recorded_holidays_decide_and_not_those_that_a_library_knows(tmp_path: P
     dates = find(entries, "policy.applied")["holidays"][0]["dates"]
     dates.append("2025-11-24")
     dates.sort()
-    assert codes(tmp_path / "forged.db", entries) == {Code.NOT_ALLOWED}
+    assert codes(tmp_path / "forged.db", entries) == {Code.NOT_ALLOWED, Code.OTHER_HOLIDAYS}
+
+
+def test_holidays_that_the_library_does_not_know_are_inconclusive(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    find(entries, "policy.applied")["holidays"][0]["dates"].remove("2025-12-25")
+    report = judge(tmp_path / "other.db", entries)
+    assert report.verdict is Verdict.INCONCLUSIVE, report.to_json()
+    assert [finding.code for finding in report.findings] == [Code.OTHER_HOLIDAYS]
+    assert "first 2025-12-25, are not on record" in report.findings[0].message
+
+
+def forge_no_calendars(applied: dict[str, Any]) -> None:
+    del applied["holidays"]
+
+
+def forge_other_calendar(applied: dict[str, Any]) -> None:
+    applied["holidays"][0]["calendar"] = "AT"
+
+
+def forge_second_calendar(applied: dict[str, Any]) -> None:
+    applied["holidays"].append({**applied["holidays"][0], "calendar": "FR"})
+
+
+def forge_years(applied: dict[str, Any]) -> None:
+    applied["holidays"][0]["last_year"] += 1
+
+
+def forge_empty_years(applied: dict[str, Any]) -> None:
+    applied["holidays"][0] |= {"first_year": 2026, "dates": []}
+
+
+def forge_day_out_of_years(applied: dict[str, Any]) -> None:
+    applied["holidays"][0]["dates"].append("2099-12-25")
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        forge_no_calendars,
+        forge_other_calendar,
+        forge_second_calendar,
+        forge_years,
+        forge_empty_years,
+        forge_day_out_of_years,
+    ],
+)
+def test_calendars_other_than_those_that_the_policy_needs_are_found(
+    tmp_path: Path, recorded: str, forge: Callable[[dict[str, Any]], None]
+) -> None:
+    entries: Entries = json.loads(recorded)
+    forge(find(entries, "policy.applied"))
+    report = judge(tmp_path / "forged.db", entries)
+    assert report.structure.verdict is Verdict.VERIFIED, report.structure.to_json()
+    assert Code.BAD_MEANING in {finding.code for finding in report.findings}, report.to_json()
 
 
 @pytest.mark.parametrize("member", ["window", "tzdata"])
@@ -161,3 +217,113 @@ def test_certificate_outside_its_recorded_window_is_found_whatever_the_rules_wer
     intent["tzdata"] = "2019a"
     intent["window"]["closes_s"] -= 3_600
     assert codes(tmp_path / "older.db", entries) == {Code.NOT_ALLOWED}
+
+
+def rewrite(entries: Entries, **changes: Any) -> dict[str, Any]:
+    """Change what the last intent's certificate says, and have its CA sign it; by rules that nobody has."""
+    intent = find(entries, "certificate.intent")
+    content = decode_tbs(base64.b64decode(intent["tbs"]))
+    tbs = encode_tbs(replace(content, **changes))
+    intent["tbs"] = base64.b64encode(tbs).decode()
+    intent["tzdata"] = "2019a"
+    signature = sign(private_key("nistp256", 11), tbs)
+    find(entries, "certificate.issued")["signature"] = base64.b64encode(signature).decode()
+    return intent
+
+
+def forge_principals(entries: Entries) -> None:
+    rewrite(entries, principals=("deploy@web",))
+
+
+def forge_options(entries: Entries) -> None:
+    rewrite(entries, critical_options=())
+
+
+def forge_longer_life(entries: Entries) -> None:
+    rewrite(entries, valid_before=NOW_S + 9 * 3_600)["window"]["closes_s"] = NOW_S + 9 * 3_600
+
+
+def forge_later_beginning(entries: Entries) -> None:
+    rewrite(entries, valid_after=NOW_S + 60)
+
+
+def forge_identity(entries: Entries) -> None:
+    rewrite(entries)["identity"]["subject"] = "mallory"
+
+
+def forge_grant_without_schedule(entries: Entries) -> None:
+    intent = rewrite(entries, principals=("deploy@web",), critical_options=(), extensions=())
+    intent["identity"]["subject"] = "alice"
+    intent["grants"] = [{"file": "policy.toml", "name": "deploy"}]
+
+
+def forge_unknown_grant(entries: Entries) -> None:
+    rewrite(entries, principals=("root@db",))["grants"] = [{"file": "policy.toml", "name": "all"}]
+
+
+def forge_narrowing(entries: Entries) -> None:
+    rewrite(entries)["request"]["logins"] = ["deploy"]
+
+
+def forge_lock(entries: Entries) -> None:
+    rewrite(entries)
+    lock: dict[str, Any] = {"kind": "identity", "name": "mtls:bob", "reason": "gone"}
+    lock["by"] = {**find(entries, "certificate.intent")["identity"], "subject": "carol"}
+    place = [kind for kind, _ in entries].index("certificate.intent")
+    entries.insert(place, ("lock.placed", lock))
+    find(entries, "certificate.issued")["intent"] += 1
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        forge_principals,
+        forge_options,
+        forge_longer_life,
+        forge_later_beginning,
+        forge_identity,
+        forge_grant_without_schedule,
+        forge_unknown_grant,
+        forge_narrowing,
+        forge_lock,
+    ],
+)
+def test_other_time_zone_rules_excuse_nothing_but_hours(
+    tmp_path: Path, recorded: str, forge: Callable[[Entries], None]
+) -> None:
+    entries: Entries = json.loads(recorded)
+    forge(entries)
+    report = judge(tmp_path / "forged.db", entries)
+    assert report.structure.verdict is Verdict.VERIFIED, report.structure.to_json()
+    assert report.verdict is Verdict.TAMPERED
+    assert Code.NOT_ALLOWED in {finding.code for finding in report.findings}, report.to_json()
+    assert Code.OTHER_TIME_ZONES not in {finding.code for finding in report.findings}
+
+
+def test_hours_alone_by_other_time_zone_rules_are_inconclusive(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    window = rewrite(entries, valid_before=NOW_S + 3_600)["window"]
+    window["closes_s"] += 1_800
+    report = judge(tmp_path / "older.db", entries)
+    assert [finding.code for finding in report.findings] == [Code.OTHER_TIME_ZONES], report.to_json()
+    assert report.checked["CA signatures"] == 1
+
+
+def test_schedule_that_is_shut_by_the_rules_at_hand_is_inconclusive(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    rewrite(entries)
+    report = judge(tmp_path / "older.db", entries)
+    assert report.verdict is Verdict.VERIFIED
+    dates = find(entries, "policy.applied")["holidays"][0]["dates"]
+    dates.append("2025-11-24")
+    dates.sort()
+    assert Code.OTHER_TIME_ZONES in codes(tmp_path / "shut.db", entries)
+
+
+def test_signature_of_the_ca_is_checked_whatever_the_rules_were(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    intent = rewrite(entries)
+    intent["window"]["opens_s"] -= 3_600
+    foreign = sign(private_key("nistp256", 12), base64.b64decode(intent["tbs"]))
+    find(entries, "certificate.issued")["signature"] = base64.b64encode(foreign).decode()
+    assert codes(tmp_path / "older.db", entries) == {Code.OTHER_TIME_ZONES, Code.BAD_CA_SIGNATURE}
