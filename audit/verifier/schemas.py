@@ -57,7 +57,7 @@ IDENTITY: Final = record(
         "provider": NAME,
         "subject": NAME,
         "kind": one_of("user", "service", "host"),
-        "groups": set_of(NAME),
+        "groups": set_of(PERSON),  # each of a provider, whose name comes before its own
         "claims": PAIRS,
         "mfa": flag,
         "authenticated_ms": MILLISECONDS,

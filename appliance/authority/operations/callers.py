@@ -58,12 +58,18 @@ def check_identity(identity: Identity) -> Identity:
     texts = [*identity.groups, *(text for claim in identity.claims for text in claim)]
     if (
         PROVIDER.fullmatch(identity.provider) is None
+        or not all(_is_group(group) for group in identity.groups)
         or not is_subject(identity.subject)
         or len(texts) > MAX_TEXTS
         or max(map(len, [*texts, identity.source_address or ""])) > MAX_TEXT
     ):
         raise malformed("identity", f"expected provider:subject, and at most {MAX_TEXTS} groups and claims")
     return identity
+
+
+def _is_group(name: str) -> bool:
+    provider, _, group = name.partition(":")
+    return PROVIDER.fullmatch(provider) is not None and is_subject(group)
 
 
 def local_identity(uid: int, now_ms: int) -> Identity:

@@ -114,4 +114,4 @@ def test_message_names_the_member_that_does_not_fit() -> None:
     data = example("certificate.intent", identity={**ALICE, "groups": ["a", 1]})
     found = complaint_about(parse_entry(Logbook().add("certificate.intent", data)))
     assert found is not None
-    assert "identity.groups.1: expected a name" in found[1]
+    assert "identity.groups.1: expected a person's name, or provider:subject" in found[1]
