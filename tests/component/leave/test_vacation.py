@@ -129,7 +129,7 @@ def test_access_to_both_companies_ends_when_the_vacation_begins_and_is_back_when
     service.credential("carol")
     begins = int(time.time()) + BEFORE_S
     ends = begins + AWAY_S
-    assert book(service, begins, ends)["revoked_count"] == 0
+    book(service, begins, ends)
     before = ask(service, fleet, ttl="50s").json["certificates"]
     assert {each["valid_before"] for each in before} == {format_moment(begins)}
     assert fleet.login(before) == EVERYWHERE
