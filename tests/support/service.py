@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -350,12 +352,18 @@ def _format_table(settings: Mapping[str, object]) -> str:
     return "".join(f"{name} = {value}\n" for name, value in inline.items())
 
 
+# Not the seed that tests are drawn by: processes side by side would choose alike. Linux gives clients ports
+# from 32768 on (ip_local_port_range in ip(7)).
+_PORTS: Final = random.SystemRandom()
+
+
 def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free now, and that no client's connection will be given meanwhile."""
+    while True:
+        port = _PORTS.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class ClientCa:

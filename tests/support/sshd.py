@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from support.service import free_port
+
 SSHD: Final = "/usr/sbin/sshd"
 _START_DEADLINE_S: Final = 10
 _LOG_DEADLINE_S: Final = 5
@@ -92,7 +94,7 @@ def running_sshd(directory: Path, config: Mapping[str, str | Sequence[str]]) -> 
     made unless it exists already, for instance because a certificate had to be made for it.
     """
     Path("/run/sshd").mkdir(exist_ok=True)  # where its unprivileged half is locked up
-    port = _free_port()
+    port = free_port()
     host_key = directory / "ssh_host_ed25519_key"
     if not host_key.exists():
         make_host_key(host_key)
@@ -129,13 +131,6 @@ def _render(config: Mapping[str, str | Sequence[str]]) -> str:
     for name, value in config.items():
         lines += [f"{name} {each}\n" for each in ([value] if isinstance(value, str) else value)]
     return "".join(lines)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -181,6 +181,7 @@ def test_access_shows_who_can_log_in_and_stops_with_the_revocation(service: Serv
 
 
 def test_access_by_certificates_names_its_evidence(service: Service) -> None:
+    certificate(service, logins=["deploy"])  # for a second page
     issued = certificate(service, logins=["postgres"])
     reply = service.settled("/v1/access?subject=api:alice&limit=1", "dave")
     (row,) = reply["access"]
