@@ -141,7 +141,8 @@ def test_session_of_a_password_obtains_what_the_directorys_groups_allow(site: Si
 def test_session_is_good_at_every_worker_and_no_other_text_is_one(site: Site) -> None:
     session = site.session("bob")
     assert {site.whoami(session).status for _ in range(12)} == {200}
-    for broken in (session[:-1], session + "A", session[:30] + "B" + session[31:], "chancery-session1."):
+    other = "B" if session[30] == "A" else "A"
+    for broken in (session[:-1], session + "A", session[:30] + other + session[31:], "chancery-session1."):
         assert site.whoami(broken).slug == "unauthenticated"
 
 
