@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from appliance.authority.krl import CaSerials, KrlView, make_krl
+from appliance.authority.publishing.krl import CaSerials, KrlView, make_krl
 from appliance.ssh.keys import fingerprint, format_public_key_line
 from support.ssh_examples import public_key
 

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.authority.plan import format_key_id
-from appliance.authority.state import State
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.plan import format_key_id
 from appliance.ssh.certificate import CertificateContent, CertificateType, encode_tbs
 from appliance.ssh.keys import PublicKey, format_public_key_line
 from appliance.ssh.wire import encode_string

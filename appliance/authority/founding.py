@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.authority.administration import check_files, policy_events
-from appliance.authority.ceremony import key_label
-from appliance.authority.commands import ApplyPolicy, CommandBody, CreateCa
+from appliance.authority.cas.ceremony import key_label
+from appliance.authority.cas.rotation import new_key_events
 from appliance.authority.events import Event, LogOpened, OrderData
+from appliance.authority.fold.state import State
+from appliance.authority.ordering.administration import check_files, policy_events
+from appliance.authority.ordering.commands import ApplyPolicy, CommandBody, CreateCa
 from appliance.authority.orders import OrderBody, OrderContext, verify_orders
-from appliance.authority.rotation import new_key_events
-from appliance.authority.state import State
 from appliance.policy.document import Policy, PolicyFile
 from appliance.ssh.keys import format_public_key_line, from_cryptography
 from audit.checkpoint import Checkpoint, sign_checkpoint

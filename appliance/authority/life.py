@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from appliance.authority.events import Event, NodeState
-from appliance.authority.state import State
+from appliance.authority.fold.state import State
 from appliance.authority.writer import At, Decided, Writer
 from appliance.errors import Refusal
 from audit.checkpoint import Checkpoint, sign_checkpoint

@@ -21,22 +21,22 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
-from appliance.authority.admission import Admission
-from appliance.authority.bundling import Bundler
-from appliance.authority.ceremony import Ceremony
-from appliance.authority.denials import INTERVAL_MS, Denials, RecordDenials
-from appliance.authority.issuance import Cycle
+from appliance.authority.cas.ceremony import Ceremony
+from appliance.authority.issuing.admission import Admission
+from appliance.authority.issuing.denials import INTERVAL_MS, Denials, RecordDenials
+from appliance.authority.issuing.issuance import Cycle
+from appliance.authority.issuing.rates import Rates
+from appliance.authority.issuing.replay import Replayer
 from appliance.authority.life import Checkpointer, Node
-from appliance.authority.listing import Lister
 from appliance.authority.operations.parts import Parts
 from appliance.authority.operations.surface import Operations
 from appliance.authority.probe import Probe
-from appliance.authority.rates import Rates
-from appliance.authority.replay import Replayer
-from appliance.authority.server import Server
+from appliance.authority.publishing.bundling import Bundler
+from appliance.authority.publishing.listing import Lister
 from appliance.authority.signing import Signing
 from appliance.authority.startup import Opened, begin, find_keys, find_tail, make_pool, open_ledger
 from appliance.authority.status import Status
+from appliance.authority.transport.server import Server
 from appliance.authority.writer import Writer
 from appliance.clock import now_ms
 from appliance.config import HOLD_FILE, Config, UsersTable

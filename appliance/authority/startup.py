@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.authority.cutting import complete_cuts
+from appliance.authority.cutting.cutting import complete_cuts
 from appliance.authority.events import CertificateUnfulfilled, Event
+from appliance.authority.fold.state import State
 from appliance.authority.life import Node, Tail
 from appliance.authority.probe import probe_message
-from appliance.authority.state import State
 from appliance.config import Config, credentials_directory
 from appliance.errors import ConfigError
 from appliance.ssh.keys import PublicKey, fingerprint, from_cryptography

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.authority.admission import Admission
 from appliance.authority.advice import advise
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.admission import Admission
 from appliance.authority.life import Checkpointer
-from appliance.authority.state import State
 from appliance.authority.writer import At, Writer
 from hsm.health import Snapshot
 from hsm.pool import Pool

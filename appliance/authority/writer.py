@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Any, Final, Protocol, TypeVar
 
 from appliance.authority.events import Event
-from appliance.authority.state import State
+from appliance.authority.fold.state import State
 from appliance.errors import Refusal
 from audit.entry import Entry
 from audit.errors import EntryError, StoreError

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from appliance.authority.answers import NAMESPACE, AnswerBody, Decision, answer_message
-from appliance.authority.approvals import Requested
-from appliance.authority.approving import ApprovalBody
+from appliance.authority.approving.answers import NAMESPACE, AnswerBody, Decision, answer_message
+from appliance.authority.approving.approving import ApprovalBody
+from appliance.authority.fold.approvals import Requested
 from appliance.cli.console import (
     Shell,
     examples,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from appliance.authority.commands import CreateCa
+from appliance.authority.ordering.commands import CreateCa
 from appliance.cli.console import (
     Shell,
     examples,

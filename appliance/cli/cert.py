@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from appliance.authority.krl import check_krl
+from appliance.authority.publishing.krl import check_krl
 from appliance.cli.console import (
     EXIT_FAILED,
     Shell,

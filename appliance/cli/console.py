@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from appliance.authority.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient
 from appliance.config import Config, load_config
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Index, Snapshot

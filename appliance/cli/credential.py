@@ -6,7 +6,7 @@ import secrets
 
 import click
 
-from appliance.authority.commands import CreateCredential
+from appliance.authority.ordering.commands import CreateCredential
 from appliance.cli.console import (
     Shell,
     examples,

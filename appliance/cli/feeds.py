@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
-from appliance.authority.leaving import LeaveBody, LeaveSourceBody
+from appliance.authority.cutting.leaving import LeaveBody, LeaveSourceBody
 from appliance.calendars.feeds import FeedState, load_state, store_state
 from appliance.calendars.reading import Source, UnreadableFeed, read_source
 from appliance.calendars.sync import Assignment, Changes, Shown, Standing, assign, compare

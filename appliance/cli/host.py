@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from appliance.authority.commands import AddHost, RemoveHost
+from appliance.authority.ordering.commands import AddHost, RemoveHost
 from appliance.cli.console import (
     Shell,
     examples,

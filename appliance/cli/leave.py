@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from appliance.authority.commands import CancelLeave
-from appliance.authority.leaving import LeaveBody
+from appliance.authority.cutting.leaving import LeaveBody
+from appliance.authority.ordering.commands import CancelLeave
 from appliance.calendars.reading import Source, read_source
 from appliance.calendars.sync import PLACE, Assignment, assign
 from appliance.cli.console import (

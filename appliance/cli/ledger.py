@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from appliance.authority.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient
 from appliance.cli.console import (
     Shell,
     examples,

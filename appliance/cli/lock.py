@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from appliance.authority.commands import LiftLock
+from appliance.authority.ordering.commands import LiftLock
 from appliance.cli.console import (
     Shell,
     examples,

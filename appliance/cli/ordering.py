@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import click
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from appliance.authority.commands import CommandBody
+from appliance.authority.ordering.commands import CommandBody
 from appliance.authority.orders import MAX_VALIDITY_S, NAMESPACE, OrderBody, order_message
 from appliance.cli.console import Shell, note, show_json
 from appliance.errors import ChanceryError, Refusal

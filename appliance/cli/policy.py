@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from appliance.authority.commands import ApplyPolicy
+from appliance.authority.ordering.commands import ApplyPolicy
 from appliance.cli.console import (
     EXIT_FAILED,
     Shell,

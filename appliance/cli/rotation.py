@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from appliance.authority.commands import PromoteCa, RetireCa, RotateCa, TrustCa
+from appliance.authority.ordering.commands import PromoteCa, RetireCa, RotateCa, TrustCa
 from appliance.cli.console import Shell, examples, json_option, pass_shell, plain_errors
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.errors import Refusal

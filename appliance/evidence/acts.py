@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.authority.state import State
+from appliance.authority.fold.state import State
 from appliance.errors import ChanceryError
 from appliance.identity.identity import Identity
 from appliance.policy.document import Policy

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.authority.answers import AnswerBody, verify_answer
-from appliance.authority.approving import ANSWER_S, answer_context, find_grant
-from appliance.authority.state import State
+from appliance.authority.approving.answers import AnswerBody, verify_answer
+from appliance.authority.approving.approving import ANSWER_S, answer_context, find_grant
+from appliance.authority.fold.state import State
 from appliance.errors import ChanceryError, Refusal
 from appliance.evidence.acts import policy_in_force
 from appliance.identity.identity import Identity

@@ -6,9 +6,9 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.authority.plan import Planned, cite_approvals, evaluate, plan_certificate
-from appliance.authority.records import AppliedPolicy
-from appliance.authority.state import State
+from appliance.authority.fold.records import AppliedPolicy
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.plan import Planned, cite_approvals, evaluate, plan_certificate
 from appliance.errors import ChanceryError, Refusal
 from appliance.evidence.hours import OtherTimeZones, by_other_rules, lies_in_window, records_hours
 from appliance.evidence.relaxed import decide_but_hours

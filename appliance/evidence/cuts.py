@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from appliance.authority.cutoff import MAX_CUT, find_live
-from appliance.authority.locks import covers, find_covered
-from appliance.authority.state import State
+from appliance.authority.cutting.cutoff import MAX_CUT, find_live
+from appliance.authority.cutting.locks import covers, find_covered
+from appliance.authority.fold.state import State
 from appliance.errors import ChanceryError
 from appliance.policy.document import Policy
 from appliance.policy.locks import Lock, Target

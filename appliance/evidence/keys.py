@@ -7,9 +7,17 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from appliance.authority.commands import CaStep, CommandBody, CreateCa, PromoteCa, RetireCa, RotateCa, TrustCa
-from appliance.authority.rotation import STEPS, check_new_key, check_step, find_key
-from appliance.authority.state import State
+from appliance.authority.cas.rotation import STEPS, check_new_key, check_step, find_key
+from appliance.authority.fold.state import State
+from appliance.authority.ordering.commands import (
+    CaStep,
+    CommandBody,
+    CreateCa,
+    PromoteCa,
+    RetireCa,
+    RotateCa,
+    TrustCa,
+)
 from appliance.errors import ChanceryError, Refusal
 from appliance.ssh.keys import PublicKey, fingerprint, from_cryptography, parse_public_key_line
 from audit.entry import Entry
@@ -72,7 +80,7 @@ def check_phase(state: State, entry: Entry) -> None:
 
     Raises:
         SharedKey: another purpose has the key.
-        WrongStep: its CA is another, or the rules of :mod:`appliance.authority.rotation` forbid it.
+        WrongStep: its CA is another, or the rules of :mod:`appliance.authority.cas.rotation` forbid it.
     """
     data: Mapping[str, Any] = entry.data
     public_key = parse_public_key_line(data["public_key"])

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.authority.leaves import Leave, accounts_of, read_leave
-from appliance.authority.leaving import find_reaching, may_book
-from appliance.authority.state import State
+from appliance.authority.cutting.leaving import find_reaching, may_book
+from appliance.authority.fold.leaves import Leave, accounts_of, read_leave
+from appliance.authority.fold.state import State
 from appliance.errors import ChanceryError
 from appliance.evidence.acts import check_act, policy_in_force
 from appliance.identity.identity import Identity

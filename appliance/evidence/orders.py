@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from appliance.authority.fold.state import State
 from appliance.authority.orders import OrderBody, OrderContext, verify_orders
-from appliance.authority.state import State
 from appliance.evidence.keys import PHASE_KINDS, BadOrder, check_key_order
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyFile, parse_policy

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from appliance.authority.plan import evaluate
-from appliance.authority.records import AppliedPolicy
-from appliance.authority.state import State
+from appliance.authority.fold.records import AppliedPolicy
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.plan import evaluate
 from appliance.identity.identity import Identity
 from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.evaluate import Denial, Profile

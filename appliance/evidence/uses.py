@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from appliance.authority.records import Credential
-from appliance.authority.state import State
+from appliance.authority.fold.records import Credential
+from appliance.authority.fold.state import State
 from appliance.errors import ChanceryError
 from appliance.identity.api import CLAIM, PROVIDER
 from appliance.ssh.certificate import decode_tbs

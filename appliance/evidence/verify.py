@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from appliance.authority.state import State, UnknownEntry
+from appliance.authority.fold.state import State, UnknownEntry
 from appliance.errors import ChanceryError
 from appliance.evidence.acts import NotEntitled, check_act
 from appliance.evidence.approvals import WrongApproval, check_answered, check_requested

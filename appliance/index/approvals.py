@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from appliance.authority.answers import grants_named
+from appliance.authority.approving.answers import grants_named
 from appliance.clock import format_rfc3339, format_rfc3339_ms
 from appliance.durations import format_duration
 from appliance.index.paging import Listed, check_cursor, check_limit, cut

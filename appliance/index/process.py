@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlite_utils.utils import sqlite3
 
 from appliance.alarms.couriers import start_couriers
-from appliance.authority.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient
 from appliance.config import HOLD_FILE, Config
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.projection import Projection

@@ -11,9 +11,9 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
+from appliance.authority.fold.state import State
 from appliance.authority.founding import Plan, SignOrder, found_log
 from appliance.authority.startup import open_token
-from appliance.authority.state import State
 from appliance.clock import now_ms, now_s
 from appliance.config import FILE_NAME, Config, UsersTable, load_config
 from appliance.errors import ConfigError

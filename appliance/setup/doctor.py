@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from cryptography import x509
 
-from appliance.authority.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient
 from appliance.calendars.feeds import describe_feeds
 from appliance.clock import now_ms, now_s
 from appliance.config import Config

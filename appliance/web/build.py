@@ -7,7 +7,7 @@ import time
 from flask import Flask
 
 from appliance.alarms.positions import FILE_NAME
-from appliance.authority.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient
 from appliance.clock import now_ms
 from appliance.config import Config
 from appliance.identity.providers import build_providers

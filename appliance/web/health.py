@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from appliance.alarms.positions import read_positions
 from appliance.alarms.records import count_alarms, count_from
-from appliance.authority.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.queries import Index, Snapshot
 from appliance.web.gauges import AlarmCounts, render_gauges

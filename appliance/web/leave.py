@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from appliance.authority.commands import CancelLeave
-from appliance.authority.leaving import WhoField
+from appliance.authority.cutting.leaving import WhoField
+from appliance.authority.ordering.commands import CancelLeave
 from appliance.days import check_zone, parse_day_or_moment
 from appliance.index.leave import LEAVE_CURSOR
 from appliance.policy.fields import Maybe

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from appliance.authority.commands import AddHost, CommandBody, CreateCredential, LiftLock, RemoveHost
+from appliance.authority.ordering.commands import AddHost, CommandBody, CreateCredential, LiftLock, RemoveHost
 from appliance.authority.orders import MAX_ORDERS, OrderBody
 from appliance.index.access import ACCESS_CURSOR
 from appliance.index.paging import CREDENTIAL_CURSOR, HOST_CURSOR, LOCK_CURSOR

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.authority.client import DEFAULT_TIMEOUT_S, AuthorityClient
-from appliance.authority.commands import CommandBody
+from appliance.authority.ordering.commands import CommandBody
 from appliance.authority.orders import OrderBody
+from appliance.authority.transport.client import DEFAULT_TIMEOUT_S, AuthorityClient
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot

@@ -15,16 +15,16 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.authority.cutoff import MAX_CUT
-from appliance.authority.cutting import CutDone, CutOff, FindCause
-from appliance.authority.denials import Denials
-from appliance.authority.issuance import Cycle, IssueCertificates
-from appliance.authority.locking import find_lock
+from appliance.authority.cutting.cutoff import MAX_CUT
+from appliance.authority.cutting.cutting import CutDone, CutOff, FindCause
+from appliance.authority.cutting.locking import find_lock
+from appliance.authority.cutting.revocation import find_revocation
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.denials import Denials
+from appliance.authority.issuing.issuance import Cycle, IssueCertificates
+from appliance.authority.issuing.releases import Release
+from appliance.authority.issuing.replay import Replayer
 from appliance.authority.orders import NAMESPACE, order_message
-from appliance.authority.releases import Release
-from appliance.authority.replay import Replayer
-from appliance.authority.revocation import find_revocation
-from appliance.authority.state import State
 from appliance.authority.writer import Writer
 from appliance.cutting import LockBody, RevocationBody
 from appliance.errors import Refusal

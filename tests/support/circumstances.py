@@ -8,11 +8,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
-from appliance.authority.administration import apply_policy
-from appliance.authority.answers import NAMESPACE, AnswerBody, Decision, answer_message
-from appliance.authority.approving import AnswerApproval, ApprovalBody, RequestApproval
-from appliance.authority.commands import ApplyPolicy, CancelLeave
-from appliance.authority.leaving import BookLeave, LeaveBody, WithdrawLeave, cancel_leave
+from appliance.authority.approving.answers import NAMESPACE, AnswerBody, Decision, answer_message
+from appliance.authority.approving.approving import AnswerApproval, ApprovalBody, RequestApproval
+from appliance.authority.cutting.leaving import BookLeave, LeaveBody, WithdrawLeave, cancel_leave
+from appliance.authority.ordering.administration import apply_policy
+from appliance.authority.ordering.commands import ApplyPolicy, CancelLeave
 from appliance.authority.orders import OrderBody
 from appliance.policy.document import PolicyFile
 from appliance.requests import check_body

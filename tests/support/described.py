@@ -17,10 +17,10 @@ from typing import Any, Final
 import schemathesis
 from hypothesis import strategies as st
 
-from appliance.authority.answers import NAMESPACE, answer_message
-from appliance.authority.approvals import Requested
-from appliance.authority.client import AuthorityClient
-from appliance.authority.commands import ApplyPolicy
+from appliance.authority.approving.answers import NAMESPACE, answer_message
+from appliance.authority.fold.approvals import Requested
+from appliance.authority.ordering.commands import ApplyPolicy
+from appliance.authority.transport.client import AuthorityClient
 from appliance.cli.ordering import VALIDITY_S, sign_message, sign_order
 from appliance.days import is_day
 from appliance.errors import Refusal

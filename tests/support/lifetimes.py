@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from appliance.authority.answers import Decision
+from appliance.authority.approving.answers import Decision
 from appliance.identity.identity import Identity
 from appliance.policy.values import PERMITS
 from appliance.requests import HostRequest, UserRequest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.authority.client import AuthorityClient
-from appliance.authority.commands import CommandBody
+from appliance.authority.ordering.commands import CommandBody
+from appliance.authority.transport.client import AuthorityClient
 from appliance.cli.ordering import VALIDITY_S, sign_order
 from support.service import Service
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from appliance.authority.client import AuthorityClient
-from appliance.authority.commands import CommandBody, CreateCredential
+from appliance.authority.ordering.commands import CommandBody, CreateCredential
+from appliance.authority.transport.client import AuthorityClient
 from appliance.cli.ordering import VALIDITY_S, sign_order
 from appliance.identity.api import SECRET_BYTES, ApiCredential, format_credential, hash_secret
 from support.service import Service

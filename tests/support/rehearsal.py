@@ -10,11 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from appliance.authority.administration import CarryOut, add_host, apply_policy, remove_host
-from appliance.authority.answers import NAMESPACE as ANSWERS
-from appliance.authority.answers import AnswerBody, Decision, answer_message
-from appliance.authority.approving import AnswerApproval, ApprovalBody, RequestApproval
-from appliance.authority.commands import (
+from appliance.authority.approving.answers import NAMESPACE as ANSWERS
+from appliance.authority.approving.answers import AnswerBody, Decision, answer_message
+from appliance.authority.approving.approving import AnswerApproval, ApprovalBody, RequestApproval
+from appliance.authority.cutting.cutting import Cause, CutOff
+from appliance.authority.cutting.leaving import BookLeave, LeaveBody, cancel_leave
+from appliance.authority.cutting.locking import find_lock, lift_lock
+from appliance.authority.cutting.revocation import find_revocation
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.denials import Denials, RecordDenials
+from appliance.authority.issuing.issuance import Cycle, IssueCertificates
+from appliance.authority.issuing.releases import Release
+from appliance.authority.ordering.administration import CarryOut, add_host, apply_policy, remove_host
+from appliance.authority.ordering.commands import (
     AddHost,
     ApplyPolicy,
     CancelLeave,
@@ -22,16 +30,8 @@ from appliance.authority.commands import (
     LiftLock,
     RemoveHost,
 )
-from appliance.authority.cutting import Cause, CutOff
-from appliance.authority.denials import Denials, RecordDenials
-from appliance.authority.issuance import Cycle, IssueCertificates
-from appliance.authority.leaving import BookLeave, LeaveBody, cancel_leave
-from appliance.authority.locking import find_lock, lift_lock
 from appliance.authority.orders import NAMESPACE, OrderBody, order_message
-from appliance.authority.releases import Release
-from appliance.authority.revocation import find_revocation
 from appliance.authority.signing import Signed, SigningJob
-from appliance.authority.state import State
 from appliance.authority.writer import Command, Writer
 from appliance.cutting import LockBody, RevocationBody
 from appliance.errors import Refusal

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from appliance.authority.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient
 from audit.stores.sqlite import SqliteReader
 from hsm.softhsm import find_module
 from support.shim import Shim

@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Flask
 from flask.testing import FlaskClient
 
-from appliance.authority.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient
 from appliance.config import LimitsTable
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.authority.answers import AnswerBody, find_approvers
-from appliance.authority.approving import (
+from appliance.authority.approving.answers import AnswerBody, find_approvers
+from appliance.authority.approving.approving import (
     AnswerApproval,
     ApprovalBody,
     RequestApproval,
     find_requested,
-    policy_in_force,
 )
+from appliance.authority.fold.state import State
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.cutting import tell_seq
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.operations.reading import MAX_SEQ
-from appliance.authority.server import Peer, Reply
-from appliance.authority.state import State
+from appliance.authority.transport.server import Peer, Reply
 from appliance.authority.writer import At, ReadState
 from appliance.errors import Refusal, malformed
 from appliance.requests import check_body
@@ -62,7 +61,7 @@ class Approving:
                 "answer_by_s": requested.answer_by_s,
                 "ttl_s": requested.ttl_s,
                 "given_by": sorted(requested.given_by),
-                "approvers": sorted(find_approvers(policy_in_force(state), requested)),
+                "approvers": sorted(find_approvers(state.in_force().policy, requested)),
                 "now_s": at.time_s,
             }
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from appliance.authority.operations.parts import Parts
-from appliance.authority.server import Peer
+from appliance.authority.transport.server import Peer
 from appliance.errors import malformed
 from appliance.identity.identity import PROVIDER, Identity, is_subject
 from appliance.requests import HostRequest, UserRequest

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from appliance.authority.cutting import CutDone, CutOff, FindCause, render_done
-from appliance.authority.locking import find_lock
+from appliance.authority.cutting.cutting import CutDone, CutOff, FindCause, render_done
+from appliance.authority.cutting.locking import find_lock
+from appliance.authority.cutting.revocation import RevokeCredential, find_revocation
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
-from appliance.authority.revocation import RevokeCredential, find_revocation
-from appliance.authority.server import Peer, Reply
+from appliance.authority.transport.server import Peer, Reply
 from appliance.cutting import LockBody, RevocationBody
 from appliance.errors import Refusal
 from appliance.requests import CredentialRevocationBody, check_body

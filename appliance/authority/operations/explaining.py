@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.authority.explaining import Explainable, Explainer, gather
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.explaining import Explainable, Explainer, gather
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
-from appliance.authority.server import Peer, Reply
-from appliance.authority.state import State
+from appliance.authority.transport.server import Peer, Reply
 from appliance.authority.writer import At, ReadState
 from appliance.explanations import ExplainBody
 from appliance.requests import check_body

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from appliance.authority.batches import MAX_BATCHES, Batch
 from appliance.authority.events import IdempotencyData
-from appliance.authority.issuance import IssueCertificates
+from appliance.authority.issuing.batches import MAX_BATCHES, Batch
+from appliance.authority.issuing.issuance import IssueCertificates
+from appliance.authority.issuing.releases import IssuedReply, Release
 from appliance.authority.operations.callers import find_caller, find_grantee
 from appliance.authority.operations.parts import Parts, Table
-from appliance.authority.releases import IssuedReply, Release
-from appliance.authority.server import Peer, Reply
+from appliance.authority.transport.server import Peer, Reply
 from appliance.errors import Refusal, malformed
 from appliance.identity.identity import Identity
 from appliance.requests import (

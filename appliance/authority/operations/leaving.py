@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from appliance.authority.leaving import Booked, BookLeave, LeaveBody, WithdrawLeave
+from appliance.authority.cutting.leaving import Booked, BookLeave, LeaveBody, WithdrawLeave
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.cutting import tell_seq
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.operations.reading import MAX_SEQ
-from appliance.authority.server import Peer, Reply
+from appliance.authority.transport.server import Peer, Reply
 from appliance.errors import Refusal, malformed
 from appliance.requests import check_body
 

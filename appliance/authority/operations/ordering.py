@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from appliance.authority.administration import (
+from appliance.authority.cutting.leaving import cancel_leave
+from appliance.authority.cutting.locking import lift_lock
+from appliance.authority.operations.parts import Parts, Table
+from appliance.authority.ordering.administration import (
     Answer,
     add_host,
     apply_policy,
     create_credential,
     remove_host,
 )
-from appliance.authority.commands import (
+from appliance.authority.ordering.commands import (
     AddHost,
     ApplyPolicy,
     CancelLeave,
@@ -27,11 +30,8 @@ from appliance.authority.commands import (
     RotateCa,
     TrustCa,
 )
-from appliance.authority.leaving import cancel_leave
-from appliance.authority.locking import lift_lock
-from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.orders import MAX_ORDERS, OrderBody
-from appliance.authority.server import Peer, Reply
+from appliance.authority.transport.server import Peer, Reply
 from appliance.authority.writer import Command
 from appliance.errors import Refusal, malformed
 from appliance.policy.document import PolicyFile

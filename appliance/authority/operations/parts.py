@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.authority.admission import Admission
-from appliance.authority.bundle import HostView
-from appliance.authority.ceremony import Ceremony
-from appliance.authority.issuance import Cycle
-from appliance.authority.listing import Lister
-from appliance.authority.rates import Rates
-from appliance.authority.server import Peer, Reply
-from appliance.authority.state import State
+from appliance.authority.cas.ceremony import Ceremony
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.admission import Admission
+from appliance.authority.issuing.issuance import Cycle
+from appliance.authority.issuing.rates import Rates
+from appliance.authority.publishing.bundle import HostView
+from appliance.authority.publishing.listing import Lister
+from appliance.authority.transport.server import Peer, Reply
 from appliance.authority.writer import At, Writer
 from audit.stores.store import Reader
 

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from appliance.authority.bundle import FRESH_S, HostView, view_host
-from appliance.authority.krl import MadeKrl
+from appliance.authority.cas.overview import CasView, describe_cas, view_cas
+from appliance.authority.fold.state import State
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
-from appliance.authority.overview import CasView, describe_cas, view_cas
-from appliance.authority.server import Peer, Reply
-from appliance.authority.state import State
+from appliance.authority.publishing.bundle import FRESH_S, HostView, view_host
+from appliance.authority.publishing.krl import MadeKrl
+from appliance.authority.transport.server import Peer, Reply
 from appliance.authority.writer import At, ReadState
 from appliance.errors import Refusal, malformed
 

@@ -17,8 +17,8 @@ from appliance.authority.operations.leaving import Leaving
 from appliance.authority.operations.ordering import Ordering
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.operations.reading import Reading
-from appliance.authority.protocol import Request
-from appliance.authority.server import Peer, Reply
+from appliance.authority.transport.protocol import Request
+from appliance.authority.transport.server import Peer, Reply
 from appliance.errors import Refusal
 
 # What the index asks; it has no business with anything else.
@@ -42,7 +42,7 @@ class Operations:
         self._table: Table = {name: each for group in groups for name, each in group.table().items()}
 
     def handle(self, peer: Peer, request: Request, reply: Reply) -> None:
-        """Answer one request; see :class:`appliance.authority.server.Handler`."""
+        """Answer one request; see :class:`appliance.authority.transport.server.Handler`."""
         operation = self._table.get(request.op)
         if operation is None or (peer.uid in self._readers and request.op not in READING):
             raise Refusal("not-found", f"the authority has no operation {request.op[:40]!r} for you")

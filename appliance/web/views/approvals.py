@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from appliance.authority.answers import AnswerBody
-from appliance.authority.approving import ApprovalBody
+from appliance.authority.approving.answers import AnswerBody
+from appliance.authority.approving.approving import ApprovalBody
 from appliance.index.approvals import ApprovalFilter, approvable, list_approvals, render_approval
 from appliance.index.queries import Snapshot
 from appliance.web.approvals import (

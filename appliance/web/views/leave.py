@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from appliance.authority.leaving import LeaveBody
+from appliance.authority.cutting.leaving import LeaveBody
 from appliance.days import is_day, parse_day_or_moment
 from appliance.errors import Refusal, malformed
 from appliance.index.leave import LeaveFilter, list_leaves, names_of, render_booked, render_leave

@@ -8,7 +8,7 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from gevent import get_hub
 
-from appliance.authority.commands import ApplyPolicy
+from appliance.authority.ordering.commands import ApplyPolicy
 from appliance.errors import Refusal
 from appliance.index.fleet import Registered
 from appliance.policy.check import check_policy

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.releases import Release
+from appliance.authority.issuing.releases import Release
 from appliance.errors import Refusal
 from appliance.evidence.verify import verify_evidence
 from appliance.requests import UserRequest

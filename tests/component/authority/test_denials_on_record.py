@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from appliance.authority.denials import INTERVAL_MS
+from appliance.authority.issuing.denials import INTERVAL_MS
 from appliance.errors import Refusal
 from appliance.evidence.verify import verify_evidence
 from appliance.requests import UserRequest

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.authority.records import Ca, CaKey, Phase
+from appliance.authority.fold.records import Ca, CaKey, Phase
+from appliance.authority.fold.state import State
 from appliance.authority.startup import find_keys
-from appliance.authority.state import State
 from appliance.ssh.keys import fingerprint, format_public_key_line
 from audit.note import format_vkey, vkey_for
 from hsm.connection import Connection, Probe, TokenSource

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.authority.releases import Release
-from appliance.authority.state import KEPT_AFTER_EXPIRY_S
+from appliance.authority.fold.state import KEPT_AFTER_EXPIRY_S
+from appliance.authority.issuing.releases import Release
 from appliance.requests import HostRequest
 from support.authority import NOW_MS, TestAuthority, identity, running_authority
 from support.ssh_examples import public_key

@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from appliance.authority.events import Event
-from appliance.authority.releases import IssuedReply, Release
-from appliance.authority.state import State
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.releases import IssuedReply, Release
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal
 from appliance.requests import HostRequest, UserRequest

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.leaving import MAX_OWN, MAX_STANDING, Booked, BookLeave, LeaveBody
-from appliance.authority.releases import Release
-from appliance.authority.state import State
+from appliance.authority.cutting.leaving import MAX_OWN, MAX_STANDING, Booked, BookLeave, LeaveBody
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.releases import Release
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal
 from appliance.evidence.verify import verify_evidence

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.administration import CarryOut
-from appliance.authority.commands import LiftLock
-from appliance.authority.cutting import CutDone, complete_cuts
+from appliance.authority.cutting.cutting import CutDone, complete_cuts
+from appliance.authority.cutting.locking import find_lock, lift_lock
 from appliance.authority.events import IdempotencyData
-from appliance.authority.issuance import IssueCertificates
-from appliance.authority.locking import find_lock, lift_lock
+from appliance.authority.fold.state import State
+from appliance.authority.issuing.issuance import IssueCertificates
+from appliance.authority.issuing.releases import Release
+from appliance.authority.ordering.administration import CarryOut
+from appliance.authority.ordering.commands import LiftLock
 from appliance.authority.orders import OrderBody
-from appliance.authority.releases import Release
-from appliance.authority.state import State
 from appliance.cutting import LockBody
 from appliance.errors import Refusal
 from appliance.requests import HostRequest, UserRequest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.authority.releases import Release
+from appliance.authority.issuing.releases import Release
 from appliance.errors import Refusal
 from appliance.evidence.verify import verify_evidence
 from appliance.requests import UserRequest

@@ -11,8 +11,14 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.administration import add_host, apply_policy, check_files, remove_host, split_text
-from appliance.authority.commands import AddHost, ApplyPolicy, CommandBody, LabelBody, RemoveHost
+from appliance.authority.ordering.administration import (
+    add_host,
+    apply_policy,
+    check_files,
+    remove_host,
+    split_text,
+)
+from appliance.authority.ordering.commands import AddHost, ApplyPolicy, CommandBody, LabelBody, RemoveHost
 from appliance.authority.orders import NAMESPACE, OrderBody, order_message
 from appliance.errors import Refusal
 from appliance.policy.document import PolicyFile

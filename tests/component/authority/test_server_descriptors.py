@@ -8,8 +8,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from appliance.authority.protocol import FrameReader, Request, encode_frame
-from appliance.authority.server import Peer, Reply, Server
+from appliance.authority.transport.protocol import FrameReader, Request, encode_frame
+from appliance.authority.transport.server import Peer, Reply, Server
 from support.isolated import isolated
 
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from appliance.authority.protocol import FrameReader, Request, encode_frame
-from appliance.authority.server import Peer, Reply, Server
+from appliance.authority.transport.protocol import FrameReader, Request, encode_frame
+from appliance.authority.transport.server import Peer, Reply, Server
 
 
 class Generous:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.administration import Answer, CarryOut, apply_policy, create_credential
-from appliance.authority.commands import ApplyPolicy, CommandBody, CreateCredential
+from appliance.authority.issuing.releases import Release
+from appliance.authority.ordering.administration import Answer, CarryOut, apply_policy, create_credential
+from appliance.authority.ordering.commands import ApplyPolicy, CommandBody, CreateCredential
 from appliance.authority.orders import OrderBody
-from appliance.authority.releases import Release
 from appliance.errors import Refusal
 from appliance.evidence.findings import Code
 from appliance.policy.document import PolicyFile

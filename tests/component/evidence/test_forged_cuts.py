@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.commands import LiftLock
+from appliance.authority.ordering.commands import LiftLock
 from appliance.evidence import cuts
 from appliance.evidence.findings import Code
 from appliance.evidence.verify import EvidenceReport, verify_evidence

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.authority.releases import Release
+from appliance.authority.issuing.releases import Release
 from appliance.evidence.findings import Code
 from appliance.requests import UserRequest
 from audit.verifier import Verdict

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from appliance.authority import issuance
-from appliance.authority.leaves import Leaves
-from appliance.authority.plan import evaluate
-from appliance.authority.records import AppliedPolicy
-from appliance.authority.state import State
+from appliance.authority.fold.leaves import Leaves
+from appliance.authority.fold.records import AppliedPolicy
+from appliance.authority.fold.state import State
+from appliance.authority.issuing import issuance
+from appliance.authority.issuing.plan import evaluate
 from appliance.evidence import hours
 from appliance.evidence.findings import Code
 from appliance.evidence.verify import EvidenceReport, verify_evidence

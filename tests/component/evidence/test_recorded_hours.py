@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.administration import apply_policy
-from appliance.authority.commands import ApplyPolicy
+from appliance.authority.ordering.administration import apply_policy
+from appliance.authority.ordering.commands import ApplyPolicy
 from appliance.authority.orders import OrderBody
 from appliance.errors import Refusal
 from appliance.evidence.findings import Code

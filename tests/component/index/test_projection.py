@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.releases import Release
+from appliance.authority.issuing.releases import Release
 from appliance.index.access import AccessQuery, CertifiedAccess, find_access
 from appliance.index.projection import OutOfOrder, Projection
 from appliance.index.queries import Index, IndexUnavailable

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-from appliance.authority.answers import NAMESPACE, Decision, answer_message
-from appliance.authority.approvals import Requested
+from appliance.authority.approving.answers import NAMESPACE, Decision, answer_message
+from appliance.authority.fold.approvals import Requested
 from appliance.cli.ordering import sign_message
 from support.service import Service
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from appliance.authority.commands import CancelLeave
+from appliance.authority.ordering.commands import CancelLeave
 from appliance.cli.console import Shell
 from appliance.cli.feeds import sync_feed
 from appliance.cli.main import main

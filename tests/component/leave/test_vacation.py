@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.commands import CancelLeave
+from appliance.authority.ordering.commands import CancelLeave
 from appliance.ssh.keys import parse_public_key_line
 from appliance.ssh.krl import Krl, RevokedCertificates, encode_krl
 from appliance.ssh.serials import Range, merge_ranges

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.authority.commands import RotateCa
+from appliance.authority.ordering.commands import RotateCa
 from support.load import BODY
 from support.orders import give, give_credentials
 from support.receivers import Receiver, receiving

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from appliance.authority.commands import AddHost, LabelBody
+from appliance.authority.ordering.commands import AddHost, LabelBody
 from support.orders import give, give_credentials
 from support.service import POLICY, Reply, Service, make_service
 

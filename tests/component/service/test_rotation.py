@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.commands import AddHost, LabelBody, PromoteCa, RetireCa, RotateCa
+from appliance.authority.ordering.commands import AddHost, LabelBody, PromoteCa, RetireCa, RotateCa
 from appliance.errors import Refusal
 from support.load import entries
 from support.orders import give, give_credentials

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.bundle import DIRECTORY
+from appliance.authority.publishing.bundle import DIRECTORY
 from support.service import HOST, Service
 from support.sshd import make_host_key, running_sshd
 

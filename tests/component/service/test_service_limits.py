@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.client import AuthorityClient
-from appliance.authority.denials import MAX_TRACKED
+from appliance.authority.issuing.denials import MAX_TRACKED
+from appliance.authority.transport.client import AuthorityClient
 from appliance.errors import Refusal
 from support.hostile import KEY
 from support.load import BODY, entries, judge

@@ -10,7 +10,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from appliance.authority.krl import CaSerials, KrlView, make_krl
+from appliance.authority.publishing.krl import CaSerials, KrlView, make_krl
 from appliance.ssh.certificate import Certificate, encode_tbs, format_certificate_line
 from appliance.ssh.keys import fingerprint, format_public_key_line
 from appliance.ssh.signature import sign

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.authority.commands import PromoteCa, RetireCa, RotateCa
+from appliance.authority.ordering.commands import PromoteCa, RetireCa, RotateCa
 from appliance.errors import Refusal
 from support.load import BODY, entries
 from support.orders import give, give_credentials

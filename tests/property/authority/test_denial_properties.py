@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.authority.denials import Denials
+from appliance.authority.issuing.denials import Denials
 from appliance.authority.operations.callers import MAX_TEXT, MAX_TEXTS
 from appliance.identity.identity import MAX_SUBJECT, Identity
 from appliance.networks import MAX_NETWORKS

@@ -7,10 +7,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.authority.cutoff import find_live, held_by
-from appliance.authority.locks import covers, find_covered, find_owed
-from appliance.authority.records import AppliedPolicy, Ca, CaKey, IssuedCertificate
-from appliance.authority.state import State
+from appliance.authority.cutting.cutoff import find_live, held_by
+from appliance.authority.cutting.locks import covers, find_covered, find_owed
+from appliance.authority.fold.records import AppliedPolicy, Ca, CaKey, IssuedCertificate
+from appliance.authority.fold.state import State
 from appliance.policy.document import Policy
 from appliance.policy.locks import Lock, Target
 from appliance.policy.tables import Group, Person

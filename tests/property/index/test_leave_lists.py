@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.authority.leaves import Leaves
+from appliance.authority.fold.leaves import Leaves
 from appliance.index.leave import LeaveFilter, list_leaves
 from appliance.index.projection import Projection
 from appliance.index.queries import Index

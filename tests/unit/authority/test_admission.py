@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.authority.admission import Admission
+from appliance.authority.issuing.admission import Admission
 from appliance.errors import Refusal
 from hsm.pool import Limits
 from hsm.recovery import Condition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.authority.approvals import Approvals
+from appliance.authority.fold.approvals import Approvals
 
 ALICE = {"provider": "mtls", "subject": "alice"}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.batches import Batch
-from appliance.authority.server import Reply
+from appliance.authority.issuing.batches import Batch
+from appliance.authority.transport.server import Reply
 from appliance.errors import Refusal
 
 

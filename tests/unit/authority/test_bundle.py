@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.bundle import (
+from appliance.authority.fold.records import AppliedPolicy, CaKey
+from appliance.authority.fold.state import State
+from appliance.authority.publishing.bundle import (
     FRESH_S,
     HostView,
     SignedStatement,
@@ -17,8 +19,6 @@ from appliance.authority.bundle import (
     bundle_statement,
     view_host,
 )
-from appliance.authority.records import AppliedPolicy, CaKey
-from appliance.authority.state import State
 from appliance.errors import Refusal
 from appliance.policy.document import PolicyFile, parse_policy
 from appliance.ssh.keys import fingerprint, format_public_key_line

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from appliance.authority.cutoff import cut_off, find_live, held_by
-from appliance.authority.records import IssuedCertificate
-from appliance.authority.state import KEPT_AFTER_EXPIRY_S, State
+from appliance.authority.cutting.cutoff import cut_off, find_live, held_by
+from appliance.authority.fold.records import IssuedCertificate
+from appliance.authority.fold.state import KEPT_AFTER_EXPIRY_S, State
 from appliance.identity.identity import Identity
 
 NOW_S = 1_764_000_000

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.denials import INTERVAL_MS, MAX_TRACKED, Denials
 from appliance.authority.events import Event
-from appliance.authority.shortening import MAX_IDENTITY, MAX_LIST, MAX_REQUEST
+from appliance.authority.issuing.denials import INTERVAL_MS, MAX_TRACKED, Denials
+from appliance.authority.issuing.shortening import MAX_IDENTITY, MAX_LIST, MAX_REQUEST
 from audit.entry import MAX_ENTRY_BYTES, canonical_json
 from audit.errors import TooLarge
 from support.authority import NOW_MS, identity

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.authority.bundle import FRESH_S
-from appliance.authority.krl import NAMESPACE, BadKrl, MadeKrl, check_krl, make_krl, view_krl
-from appliance.authority.state import State
+from appliance.authority.fold.state import State
+from appliance.authority.publishing.bundle import FRESH_S
+from appliance.authority.publishing.krl import NAMESPACE, BadKrl, MadeKrl, check_krl, make_krl, view_krl
 from appliance.errors import Refusal
 from appliance.ssh.keys import fingerprint
 from appliance.ssh.krl import Krl, decode_krl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.authority.leaves import Leaves, merge, read_leave
+from appliance.authority.fold.leaves import Leaves, merge, read_leave
 from appliance.policy.circumstances import Away
 from appliance.policy.document import Policy
 from appliance.policy.tables import Person

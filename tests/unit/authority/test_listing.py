@@ -9,9 +9,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from appliance.authority.krl import KrlView, MadeKrl, make_krl
-from appliance.authority.listing import MAX_QUEUED, PACE, UNSIGNED_S, Lister
-from appliance.authority.state import State
+from appliance.authority.fold.state import State
+from appliance.authority.publishing.krl import KrlView, MadeKrl, make_krl
+from appliance.authority.publishing.listing import MAX_QUEUED, PACE, UNSIGNED_S, Lister
 from appliance.authority.writer import At
 from appliance.errors import Refusal
 from appliance.ssh.keys import fingerprint
@@ -78,7 +78,7 @@ def hold_encoding(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, thr
         assert go_on.wait(10)
         return make_krl(view)
 
-    monkeypatch.setattr("appliance.authority.listing.make_krl", held)
+    monkeypatch.setattr("appliance.authority.publishing.listing.make_krl", held)
     return begun, go_on
 
 

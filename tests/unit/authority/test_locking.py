@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from appliance.authority.cutting import Cause
-from appliance.authority.locking import find_lock
-from appliance.authority.records import AppliedPolicy, IssuedCertificate
-from appliance.authority.state import State
+from appliance.authority.cutting.cutting import Cause
+from appliance.authority.cutting.locking import find_lock
+from appliance.authority.fold.records import AppliedPolicy, IssuedCertificate
+from appliance.authority.fold.state import State
 from appliance.authority.writer import At
 from appliance.cutting import LockBody
 from appliance.policy.document import PolicyFile, parse_policy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.authority.rates import Rates
-from appliance.authority.records import AppliedPolicy
+from appliance.authority.fold.records import AppliedPolicy
+from appliance.authority.issuing.rates import Rates
 from appliance.buckets import Rate
 from appliance.errors import Refusal
 from appliance.policy.check import check_policy

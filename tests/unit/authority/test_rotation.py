@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.authority.commands import CaStep, CreateCa, PromoteCa, RetireCa, RotateCa, TrustCa
-from appliance.authority.records import Ca, CaKey, IssuedCertificate, Phase
-from appliance.authority.rotation import Live, check_new_key, check_step, count_live, next_step
-from appliance.authority.state import State
+from appliance.authority.cas.rotation import Live, check_new_key, check_step, count_live, next_step
+from appliance.authority.fold.records import Ca, CaKey, IssuedCertificate, Phase
+from appliance.authority.fold.state import State
+from appliance.authority.ordering.commands import CaStep, CreateCa, PromoteCa, RetireCa, RotateCa, TrustCa
 from appliance.errors import Refusal
 from appliance.ssh.keys import fingerprint
 from support.ssh_examples import public_key

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.authority.protocol import (
+from appliance.authority.transport.protocol import (
     MAX_FRAME,
     FrameReader,
     ProtocolError,

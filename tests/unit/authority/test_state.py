@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.authority.state import State
+from appliance.authority.fold.state import State
 from audit.ledger import Ledger
 from audit.stores.memory import MemoryStore
 from support.authority import NOW_MS, seed_entries

@@ -1,0 +1,1 @@
+"""What operators order: ``commands`` has the form of each command, ``administration`` carries it out."""

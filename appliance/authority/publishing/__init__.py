@@ -1,0 +1,1 @@
+"""What hosts fetch: ``bundle`` and ``bundling``, ``krl`` and ``listing``; signed off the writer."""
