@@ -30,6 +30,7 @@ from appliance.authority.issuing.replay import Replayer
 from appliance.authority.life import Checkpointer, Node
 from appliance.authority.operations.parts import Parts
 from appliance.authority.operations.surface import Operations
+from appliance.authority.ordering.preparing import Preparer
 from appliance.authority.probe import Probe
 from appliance.authority.publishing.bundling import Bundler
 from appliance.authority.publishing.listing import Lister
@@ -154,6 +155,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     probe = Probe(pool, keys.probe, writer, origin=origin, now_ms=now_ms)
     bundler = Bundler(pool, keys.bundle, SqliteReader(config.ledger))
     lister = Lister(keys.bundle, read=writer.read, problem=lambda: pool.problem)
+    ceremony, policies = Ceremony(pool, signing, writer), Preparer("policies", writer)
     denials = Denials()
     status = Status(
         pool=pool,
@@ -174,7 +176,8 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
                 denials=denials,
                 draw=secrets.token_bytes,
             ),
-            ceremony=Ceremony(pool, signing, writer),
+            ceremony=ceremony,
+            policies=policies,
             reader=SqliteReader(config.ledger),
             last_checkpoint=lambda: checkpointer.last,
             now_ms=now_ms,
@@ -194,7 +197,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
         Server(config.authority_socket, operations, uids=uids, local=False),
         Server(config.admin_socket, operations, uids={0, os.geteuid()}, local=True),
     )
-    for part in (writer, replayer, probe, bundler, lister, checkpointer, *servers):
+    for part in (writer, replayer, probe, bundler, lister, ceremony, policies, checkpointer, *servers):
         part.start()
     return Authority(writer=writer, pool=pool, checkpointer=checkpointer, denials=denials, servers=servers)
 

@@ -1,15 +1,15 @@
 """Making a CA key: ordered, made on the token, put on record with its transcript. In that order.
 
 The order is verified before the token is asked, so that nobody can fill it with keys, and again when the key
-is put on record: between the two another policy may have been applied. A crash in between leaves a key on the
-token that is on nobody's record and signs nothing.
+is put on record: between the two another policy may have been applied
+(:mod:`~appliance.authority.ordering.preparing`). A crash in between leaves a key on the token that is on
+nobody's record and signs nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -17,8 +17,9 @@ from typing import Final
 from appliance.authority.cas.rotation import NewCaKey, check_new_key, new_key_events, step_event
 from appliance.authority.events import Event, OrderData
 from appliance.authority.fold.state import State
-from appliance.authority.ordering.administration import Answer, CarryOut
+from appliance.authority.ordering.administration import Answer, Build, CarryOut
 from appliance.authority.ordering.commands import CaStep, RetireCa
+from appliance.authority.ordering.preparing import Preparer
 from appliance.authority.orders import OrderBody
 from appliance.authority.signing import Signing
 from appliance.authority.writer import At, Writer
@@ -43,41 +44,30 @@ class Ceremony:
         self._pool = pool
         self._signing = signing
         self._writer = writer
-        self._one_at_a_time = threading.Lock()
+        self._preparer = Preparer("ceremony", writer)
+
+    def start(self) -> None:
+        """Begin to make keys."""
+        self._preparer.start()
 
     def make_key(self, command: NewCaKey, orders: Sequence[OrderBody], answer: Answer) -> None:
         """Make a key for a CA; ``answer`` gets the entries, or the refusal."""
-        begin = partial(self._begin, command, orders, answer)
-        self._writer.submit(CarryOut(command, orders, partial(_check, command), begin))
+        make = partial(self._make, command)
+        self._preparer.submit(command, orders, make, answer, check=partial(_check, command))
 
-    def _begin(
-        self,
-        command: NewCaKey,
-        orders: Sequence[OrderBody],
-        answer: Answer,
-        checked: Sequence[Entry] | Refusal,
-    ) -> None:
-        """Leave the writer's thread, which waits for nothing: an RSA key takes a token seconds."""
-        if isinstance(checked, Refusal):
-            answer(checked)
-            return
-        make = partial(self._make, command, orders, answer)
-        threading.Thread(target=make, name="ceremony", daemon=True).start()
-
-    def _make(self, command: NewCaKey, orders: Sequence[OrderBody], answer: Answer) -> None:
+    def _make(self, command: NewCaKey) -> Build:
+        label, algorithm = key_label(command.name), Algorithm(command.algorithm)
         try:
-            with self._one_at_a_time:
-                label, algorithm = key_label(command.name), Algorithm(command.algorithm)
-                made = self._pool.call(
-                    lambda session: session.token.generate(label, algorithm), call_s=GENERATE_S
-                )
-                key = self._pool.private_key(made.record.public_key, f"a key of the CA {command.name}")
-                self._signing.add_key(key)
+            made = self._pool.call(
+                lambda session: session.token.generate(label, algorithm), call_s=GENERATE_S
+            )
+            key = self._pool.private_key(made.record.public_key, f"a key of the CA {command.name}")
         except HsmError as error:
             log.error("no key for the CA %s: %s", command.name, error)  # noqa: TRY400 - a known cause
-            answer(Refusal("hsm-unavailable", f"the token made no key: {error}", retry_after_s=5))
-            return
-        self._writer.submit_owed(CarryOut(command, orders, partial(_record, command, made), answer))
+            detail = f"the token made no key: {error}"
+            raise Refusal("hsm-unavailable", detail, retry_after_s=5) from error
+        self._signing.add_key(key)
+        return partial(_record, command, made)
 
     def take_step(self, command: CaStep, orders: Sequence[OrderBody], answer: Answer) -> None:
         """Take a key to its next phase; ``answer`` gets the entry, or the refusal."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from appliance.authority.cutting.leaving import cancel_leave
 from appliance.authority.cutting.locking import lift_lock
+from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.ordering.administration import (
     Answer,
     add_host,
-    apply_policy,
     create_credential,
+    prepare_policy,
     remove_host,
 )
 from appliance.authority.ordering.commands import (
@@ -65,10 +67,12 @@ class Ordering:
             "order": self._order,
         }
 
-    def _order(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
-        """Carry out what operators ordered; who brings the order does not matter."""
+    def _order(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+        """Carry out what operators ordered."""
         command = _parse_command(args.get("command"))
         orders = _parse_orders(args.get("orders"))
+        # Who brings them does not matter to orders, and signatures are verified on the writer's thread.
+        self._parts.rates.charge(find_caller(self._parts, peer, args))
 
         def answer(outcome: Sequence[Entry] | Refusal) -> None:
             reply(
@@ -82,27 +86,27 @@ class Ordering:
                 self._parts.ceremony.make_key(command, orders, answer)
             case CaStep():
                 self._parts.ceremony.take_step(command, orders, answer)
-            case _:
-                self._parts.writer.submit(self._build(command, args.get("files"), orders, answer))
-
-    def _build(
-        self, command: CommandBody, files: object, orders: Sequence[OrderBody], answer: Answer
-    ) -> Command:
-        match command:
             case ApplyPolicy():
                 now_s = self._parts.now_ms() // 1000
-                return apply_policy(command, _parse_files(files), orders, answer, now_s=now_s)
-            case AddHost():
-                return add_host(command, orders, answer)
-            case RemoveHost():
-                return remove_host(command, orders, answer)
-            case CreateCredential():
-                return create_credential(command, orders, answer)
-            case LiftLock():
-                return lift_lock(command, orders, answer)
-            case CancelLeave():
-                return cancel_leave(command, orders, answer)
-        raise malformed("command.verb", f"{command.verb} is not carried out here")
+                prepare = partial(prepare_policy, command, _parse_files(args.get("files")), now_s=now_s)
+                self._parts.policies.submit(command, orders, prepare, answer)
+            case _:
+                self._parts.writer.submit(_build(command, orders, answer))
+
+
+def _build(command: CommandBody, orders: Sequence[OrderBody], answer: Answer) -> Command:
+    match command:
+        case AddHost():
+            return add_host(command, orders, answer)
+        case RemoveHost():
+            return remove_host(command, orders, answer)
+        case CreateCredential():
+            return create_credential(command, orders, answer)
+        case LiftLock():
+            return lift_lock(command, orders, answer)
+        case CancelLeave():
+            return cancel_leave(command, orders, answer)
+    raise malformed("command.verb", f"{command.verb} is not carried out here")
 
 
 def _parse_command(data: object) -> CommandBody:

@@ -11,6 +11,7 @@ from appliance.authority.fold.state import State
 from appliance.authority.issuing.admission import Admission
 from appliance.authority.issuing.issuance import Cycle
 from appliance.authority.issuing.rates import Rates
+from appliance.authority.ordering.preparing import Preparer
 from appliance.authority.publishing.bundle import HostView
 from appliance.authority.publishing.listing import Lister
 from appliance.authority.transport.server import Peer, Reply
@@ -28,6 +29,7 @@ class Parts:
     writer: Writer
     cycle: Cycle
     ceremony: Ceremony
+    policies: Preparer
     reader: Reader
     last_checkpoint: Callable[[], tuple[int, str] | None]
     now_ms: Callable[[], int]

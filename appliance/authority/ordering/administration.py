@@ -89,9 +89,12 @@ def apply_policy(
     Raises:
         Refusal: ``malformed-request``, the texts are no policy, or not those that were ordered.
     """
-    policy = check_files(command, files, now_s=now_s)
-    build = partial(_build_policy, command, policy)
-    return CarryOut(command, orders, build, answer)
+    return CarryOut(command, orders, prepare_policy(command, files, now_s=now_s), answer)
+
+
+def prepare_policy(command: ApplyPolicy, files: Sequence[PolicyFile], *, now_s: int) -> Build:
+    """Read the texts of a policy, seconds for a large one; raises as :func:`apply_policy`."""
+    return partial(_build_policy, command, check_files(command, files, now_s=now_s))
 
 
 def check_files(command: ApplyPolicy, files: Sequence[PolicyFile], *, now_s: int) -> Policy:
