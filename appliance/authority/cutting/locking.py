@@ -8,7 +8,7 @@ from functools import partial
 from appliance.authority.cutting.cutoff import held_by
 from appliance.authority.cutting.cutting import Cause
 from appliance.authority.cutting.locks import find_covered
-from appliance.authority.cutting.revocation import check_may
+from appliance.authority.cutting.revocation import check_may, check_no_ca_key
 from appliance.authority.events import Event, LockLifted, LockPlaced, OrderData
 from appliance.authority.fold.state import State
 from appliance.authority.ordering.administration import Answer, CarryOut
@@ -26,7 +26,7 @@ def find_lock(identity: Identity, body: LockBody, state: State, at: At) -> Cause
     """Find what placing a lock records; one that stands already is completed, and not placed twice.
 
     Raises:
-        Refusal: ``policy-denied``; ``not-found``, there is nothing of that name.
+        Refusal: ``policy-denied``; ``not-found``, there is nothing of that name; ``conflict``, a CA's key.
     """
     policy = check_may(state, identity, "lock.place")
     _check_exists(state, policy, body.target)
@@ -75,6 +75,9 @@ def _check_exists(state: State, policy: Policy, target: Target) -> None:
             exists = name in state.hosts or bool(held_by(state, [f"host:{name}"]))
         case "ca":
             exists = name in state.cas
+        case "key":
+            check_no_ca_key(state, name)
+            exists = True
         case _:
             exists = True
     if not exists:

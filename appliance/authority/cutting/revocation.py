@@ -29,10 +29,13 @@ def find_revocation(identity: Identity, body: RevocationBody, state: State, _at:
     """Find what a revocation is of: a key is revoked itself, besides the certificates for it.
 
     Raises:
-        Refusal: ``policy-denied``; ``not-found``, nothing of that name is on record.
+        Refusal: ``policy-denied``; ``not-found``, nothing of that name is on record; ``conflict``, a key
+            of a CA.
     """
     check_may(state, identity, "certificate.revoke")
     member, name = body.named
+    if member == "key":
+        check_no_ca_key(state, name)
     find = _FINDERS[member]
     revokes_key = member == "key" and name not in state.revoked.keys
     if member != "key" and not find(state, name):
@@ -106,6 +109,24 @@ class RevokeCredential:
 
     def _tell(self, entries: Sequence[Entry]) -> None:
         self._answer(entries[0].seq)
+
+
+def check_no_ca_key(state: State, key: str) -> None:
+    """Check that a key, by its fingerprint, is none that hosts trust as a CA's, or may come to trust.
+
+    sshd looks for the key that signed in its list too: no certificate by it would open anything.
+
+    Raises:
+        Refusal: ``conflict``.
+    """
+    for ca in state.cas.values():
+        found = ca.find_key(key)
+        if found is not None and found.phase != "retired" and not found.halted:
+            raise Refusal(
+                "conflict",
+                f"{key} is a key of the CA {ca.name}, and hosts would take no certificate by it any more: "
+                "lock the CA, or rotate it and retire this key (docs/rotation.md)",
+            )
 
 
 def check_may(state: State, identity: Identity, act: str) -> Policy:

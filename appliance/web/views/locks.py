@@ -42,7 +42,7 @@ def build(services: Services) -> APIBlueprint:
         "",
         summary="Place a lock",
         responses={200: Locked, 201: Locked},  # 200: it stands already
-        openapi_extensions=problems("policy-denied", "not-found"),
+        openapi_extensions=problems("policy-denied", "not-found", "conflict"),
     )
     def place(body: LockBody) -> tuple[Response, int]:
         """No more certificates at once, and those that there are, are revoked with it.

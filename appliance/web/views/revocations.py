@@ -22,7 +22,7 @@ def build(services: Services) -> APIBlueprint:
         "",
         summary="Revoke certificates",
         responses={200: Revoked, 201: Revoked},  # 200: there was nothing left to revoke
-        openapi_extensions=problems("policy-denied", "not-found"),
+        openapi_extensions=problems("policy-denied", "not-found", "conflict"),
     )
     def revoke(body: RevocationBody) -> tuple[Response, int]:
         """One by serial or key id, all of a subject, or a key and all for it.

@@ -19,6 +19,7 @@ from appliance.authority.issuing.releases import Release
 from appliance.authority.ordering.administration import CarryOut
 from appliance.authority.ordering.commands import LiftLock
 from appliance.authority.orders import OrderBody
+from appliance.authority.publishing.krl import view_krl
 from appliance.cutting import LockBody
 from appliance.errors import Refusal
 from appliance.requests import HostRequest, UserRequest
@@ -183,6 +184,16 @@ def lift(authority: TestAuthority, seq: int, operator: str = "carol") -> Any:
     authority.writer.submit(carry_out)
     assert reply.arrived.wait(10)
     return reply.value
+
+
+@pytest.mark.parametrize("act", ["lock", "revoke"])
+def test_key_of_a_ca_is_neither_locked_nor_revoked_as_a_key(authority: TestAuthority, act: str) -> None:
+    ca_key = fingerprint(public_key("nistp256", 11))
+    refused = getattr(authority, act)(key=ca_key)
+    assert isinstance(refused, Refusal)
+    assert refused.slug == "conflict"
+    assert "a key of the CA users" in refused.detail
+    assert ca_key not in view_krl(authority.state, "users", NOW_MS // 1000).keys
 
 
 def test_lifted_lock_lets_new_certificates_be_made_and_old_ones_stay_revoked(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from appliance.authority.cutting.cutting import Cause
 from appliance.authority.cutting.locking import find_lock
+from appliance.authority.cutting.revocation import check_no_ca_key
 from appliance.authority.fold.records import AppliedPolicy, IssuedCertificate
 from appliance.authority.fold.state import State
 from appliance.authority.writer import At
 from appliance.cutting import LockBody
+from appliance.errors import Refusal
 from appliance.policy.document import PolicyFile, parse_policy
 from audit.ledger import Ledger
 from audit.merkle import Frontier
@@ -91,3 +95,16 @@ def test_lock_of_a_group_covers_whoever_is_in_it_now() -> None:
     again, covered = locking.place(group="staff")
     assert (again.events, again.by) == ((), first.by)
     assert covered == [100, 104]
+
+
+def test_key_of_a_ca_can_be_locked_once_it_has_retired_or_is_halted() -> None:
+    locking = Locking()
+    users = locking.state.cas["users"]
+    (key,) = users.keys
+    for left in (replace(key, phase="retired"), replace(key, halted=True)):
+        locking.state.cas["users"] = replace(users, keys=(left,))
+        check_no_ca_key(locking.state, key.fingerprint)
+    for trusted in (key, replace(key, phase="trusted"), replace(key, phase="created")):
+        locking.state.cas["users"] = replace(users, keys=(trusted,))
+        with pytest.raises(Refusal, match="of the CA users"):
+            locking.place(key=key.fingerprint)
