@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from appliance.authority.approving.answers import grants_named
 from appliance.clock import format_rfc3339, format_rfc3339_ms
 from appliance.durations import format_duration
 from appliance.index.paging import Listed, check_cursor, check_limit, cut
 from appliance.index.queries import Snapshot
 from appliance.policy.document import Policy
+from appliance.policy.requirements import grants_named
 
 APPROVAL_CURSOR: Final = r"^[0-9a-f]{1,13}$"  # the entry
 _LAST: Final = 2**62

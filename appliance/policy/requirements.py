@@ -125,6 +125,12 @@ def find_approval(
     return max(enough, key=lambda approval: approval.ends_s, default=None)
 
 
+def grants_named(policy: Policy, name: str) -> list[Grant]:
+    """Return the grants of this name that require approvals; a policy in force has one of them at most."""
+    found = (policy.grants[place].grant for place in policy.holders.names.get(name, ()))
+    return [grant for grant in found if grant.require.approvals]
+
+
 def able_to_approve(policy: Policy, grant: Grant, requester: str) -> frozenset[str]:
     """Return the persons of the grant's ``approvers`` but for the requester's own."""
     members = (name for group in grant.require.approvers for name in policy.groups[group].members)

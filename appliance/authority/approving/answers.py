@@ -20,8 +20,7 @@ from appliance.authority.fold.approvals import Requested
 from appliance.errors import Refusal
 from appliance.policy.document import Policy
 from appliance.policy.fields import READ_WHOLE, NameField
-from appliance.policy.requirements import able_to_approve
-from appliance.policy.tables import Grant
+from appliance.policy.requirements import able_to_approve, grants_named
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import fingerprint
 from appliance.ssh.sshsig import verify_sshsig
@@ -111,17 +110,12 @@ def find_approvers(policy: Policy, requested: Requested) -> frozenset[str]:
     return frozenset().union(*able)
 
 
-def grants_named(policy: Policy, name: str) -> list[Grant]:
-    """Return the grants of this name that require approvals; files may have one each."""
-    return [
-        filed.grant for filed in policy.grants if filed.grant.name == name and filed.grant.require.approvals
-    ]
-
-
 def _check_given(answer: AnswerBody, context: AnswerContext) -> None:
     requested, now_s = context.requested, context.now_s
     if context.locked(answer.person):
         raise _denied(f"by {answer.person} counts for nothing: he is locked")
+    if not requested.stands(context.policy):
+        raise Refusal("conflict", f"the grant {requested.grant} is another than was asked for: ask again")
     if now_s >= requested.answer_by_s:
         raise Refusal("conflict", f"approval {requested.seq} was not given in time: ask for it again")
     if answer.person in requested.given_by:

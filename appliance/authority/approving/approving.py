@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.authority.approving.answers import AnswerBody, AnswerContext, verify_answer
-from appliance.authority.cutting.locks import is_key_barred, is_person_locked
+from appliance.authority.cutting.locks import counts, is_key_barred, is_person_locked
 from appliance.authority.events import ApprovalRequested, Event
 from appliance.authority.fold.approvals import Requested
 from appliance.authority.fold.state import State
@@ -51,7 +51,8 @@ class RequestApproval:
         policy = state.in_force().policy
         grant = find_grant(policy, self._identity, self._body.grant)
         asked = state.approvals.asked_by(str(self._identity))
-        known = next((each for each in asked if each.grant == grant.name and each.is_open(at.time_s)), None)
+        of_grant = (each for each in asked if each.grant == grant.name)
+        known = next((each for each in of_grant if _is_open(state, policy, each, at.time_s)), None)
         if known is not None:
             return Decided(after=lambda _entries: self._answer((known.seq, True)))
         identity = self._identity.to_data()
@@ -130,6 +131,12 @@ def find_requested(state: State, seq: int, now_s: int) -> Requested:
     if requested is None or requested.ends_s <= now_s:
         raise Refusal("not-found", f"entry {seq} asked for no approval, or that is over")
     return requested
+
+
+def _is_open(state: State, policy: Policy, requested: Requested, now_s: int) -> bool:
+    """Say whether a request is good for something still: else it is to be asked for anew."""
+    lasts = requested.is_open(now_s) and requested.stands(policy)
+    return lasts and all(counts(state, policy, each) for each in requested.given)
 
 
 def _relied(policy: Policy, identity: Identity, grant: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 
 from appliance.authority.cutting.cutoff import asked_by, held_by
+from appliance.authority.fold.approvals import Given
 from appliance.authority.fold.records import AppliedPolicy, IssuedCertificate
 from appliance.authority.fold.state import State
 from appliance.identity.identity import Identity
@@ -95,6 +96,17 @@ def is_person_locked(state: State, policy: Policy, person: str) -> bool:
 def is_key_barred(state: State, key: str) -> bool:
     """Say whether a key, by its fingerprint, is locked or revoked."""
     return state.locks.find([Target("key", key)]) is not None or key in state.revoked.keys
+
+
+def counts(state: State, policy: Policy, given: Given) -> bool:
+    """Say whether an approval that somebody has given counts now: he and the key are his, and not cut off."""
+    person = policy.persons.get(given.person)
+    return (
+        person is not None
+        and given.key in map(fingerprint, person.keys)
+        and not is_key_barred(state, given.key)
+        and not is_person_locked(state, policy, given.person)
+    )
 
 
 def find_owed(state: State) -> dict[int, list[IssuedCertificate]]:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.policy.circumstances import Approval
+from appliance.policy.document import Policy
+from appliance.policy.requirements import grants_named
+from appliance.policy.tables import Grant
+from appliance.ssh.errors import SshFormatError
+from appliance.ssh.keys import fingerprint
+from appliance.ssh.sshsig import decode_sshsig
+
+
+class Given(NamedTuple):
+    """An approval by one person: the fingerprint of the key that signed it, and the moment until which."""
+
+    person: str
+    key: str
+    ends_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requested:
-    """An approval that was asked for by the entry ``seq``.
+    """An approval that was asked for by the entry ``seq``; it can be given before ``answer_by_s``.
 
-    ``given`` are who has given it, each with the moment until which; it can be given before ``answer_by_s``.
-    One refusal ends it.
+    ``terms`` is the grant as the policy of that moment had it. One refusal ends it.
     """
 
     seq: int
@@ -23,30 +38,39 @@ class Requested:
     grant: str
     answer_by_s: int
     ttl_s: int
-    given: tuple[tuple[str, int], ...] = ()
+    terms: Grant | None = None
+    given: tuple[Given, ...] = ()
     refused: bool = False
 
     @property
     def ends_s(self) -> int:
         """The moment from which on it can matter no more."""
-        return max([self.answer_by_s, *(ends_s for _, ends_s in self.given)])
+        return max([self.answer_by_s, *(each.ends_s for each in self.given)])
 
     @property
     def given_by(self) -> frozenset[str]:
         """The persons who have given it."""
-        return frozenset(person for person, _ in self.given)
+        return frozenset(each.person for each in self.given)
 
     def is_open(self, now_s: int) -> bool:
         """Say whether it can still become, or is, an approval; what has run out must be asked for anew."""
-        lasts = all(ends_s > now_s for _, ends_s in self.given)
+        lasts = all(each.ends_s > now_s for each in self.given)
         return lasts and not self.refused and now_s < self.answer_by_s
 
-    def to_approval(self) -> Approval | None:
-        """Return what a decision takes of it, if anyone has given it; it lasts as long as all of them say."""
+    def stands(self, policy: Policy) -> bool:
+        """Say whether the grant reads as it did: whoever approved of it has approved of no other."""
+        return self.terms in grants_named(policy, self.grant)
+
+    def to_approval(self, counts: Callable[[Given], bool]) -> Approval | None:
+        """Return what a decision takes of it, if anyone has given it; it lasts as long as all of them say.
+
+        ``counts`` says of each whether it counts now.
+        """
         if self.refused or not self.given:
             return None
-        ends_s = min(ends_s for _, ends_s in self.given)
-        return Approval(seq=self.seq, grant=self.grant, given_by=self.given_by, ends_s=ends_s)
+        given_by = frozenset(each.person for each in self.given if counts(each))
+        ends_s = min(each.ends_s for each in self.given)
+        return Approval(seq=self.seq, grant=self.grant, given_by=given_by, ends_s=ends_s)
 
 
 @dataclass(slots=True)
@@ -57,8 +81,8 @@ class Approvals:
     _by_identity: dict[str, dict[int, None]] = field(default_factory=dict)
     _ends: list[tuple[int, int]] = field(default_factory=list)
 
-    def request(self, seq: int, data: Mapping[str, Any]) -> None:
-        """Fold ``approval.requested`` in."""
+    def request(self, seq: int, data: Mapping[str, Any], policy: Policy) -> None:
+        """Fold ``approval.requested`` in, under the policy in force."""
         identity = f"{data['identity']['provider']}:{data['identity']['subject']}"
         requested = Requested(
             seq=seq,
@@ -66,6 +90,7 @@ class Approvals:
             grant=data["grant"],
             answer_by_s=data["answer_by_s"],
             ttl_s=data["ttl_s"],
+            terms=next(iter(grants_named(policy, data["grant"])), None),
         )
         self._keep(requested)
         self._by_identity.setdefault(identity, {})[seq] = None
@@ -74,7 +99,8 @@ class Approvals:
         """Fold ``approval.given`` in."""
         known = self._by_seq.get(data["approval"])
         if known is not None:
-            self._keep(replace(known, given=(*known.given, (data["person"], data["expires_s"]))))
+            given = Given(data["person"], _key_of(data["signature"]), data["expires_s"])
+            self._keep(replace(known, given=(*known.given, given)))
 
     def refuse(self, data: Mapping[str, Any]) -> None:
         """Fold ``approval.refused`` in."""
@@ -98,11 +124,6 @@ class Approvals:
         """Yield what an identity has asked for, in its order."""
         return (self._by_seq[seq] for seq in self._by_identity.get(identity, ()))
 
-    def of(self, identity: str) -> tuple[Approval, ...]:
-        """Return what others have allowed an identity, in the order in which it asked."""
-        found = (each.to_approval() for each in self.asked_by(identity))
-        return tuple(each for each in found if each is not None)
-
     def _keep(self, requested: Requested) -> None:
         self._by_seq[requested.seq] = requested
         heapq.heappush(self._ends, (requested.ends_s, requested.seq))
@@ -113,3 +134,11 @@ class Approvals:
         del theirs[requested.seq]
         if not theirs:
             del self._by_identity[requested.identity]
+
+
+def _key_of(signature: str) -> str:
+    """Return the fingerprint of the key that an answer names; empty if it is no signature."""
+    try:
+        return fingerprint(decode_sshsig(base64.b64decode(signature)).key)
+    except (binascii.Error, SshFormatError):
+        return ""

@@ -34,7 +34,7 @@ from appliance.authority.orders import order_message, spent_id
 from appliance.errors import ChanceryError, Refusal
 from appliance.identity.identity import grantee_of
 from appliance.policy.check import check_policy
-from appliance.policy.document import PolicyFile, parse_policy
+from appliance.policy.document import Policy, PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
 from appliance.policy.holidays import calendar_from_data
 from appliance.policy.locks import Locks
@@ -304,7 +304,8 @@ def _cancel_leave(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
 
 
 def _request_approval(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
-    state.approvals.request(entry.seq, data)
+    policy = Policy() if state.applied is None else state.applied.policy
+    state.approvals.request(entry.seq, data, policy)
 
 
 def _give_approval(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
-from appliance.authority.cutting.locks import is_person_locked
+from appliance.authority.cutting.locks import counts
 from appliance.authority.fold.leaves import merge
 from appliance.authority.fold.records import AppliedPolicy
 from appliance.authority.fold.state import State
@@ -17,19 +17,13 @@ def find_circumstances(
 ) -> Circumstances:
     """Return the circumstances of a request for this identity, be it by a delegate.
 
-    The delegate's leave counts as the identity's own does: the keys may be his. An approval by somebody who
-    is locked counts for nothing while he is.
+    The delegate's leave counts as the identity's own does: the keys may be his. An approval counts
+    while the grant is the one that was approved, and who gave it could give it again with the same key.
     """
     policy, leaves = applied.policy, state.leaves.of(applied.policy, str(identity))
     if delegate is not None and (theirs := state.leaves.of(policy, str(delegate))):
         leaves = merge((*leaves, *theirs))
-    approvals = tuple(
-        replace(
-            approval,
-            given_by=frozenset(
-                name for name in approval.given_by if not is_person_locked(state, policy, name)
-            ),
-        )
-        for approval in state.approvals.of(str(identity))
-    )
+    asked = (each for each in state.approvals.asked_by(str(identity)) if each.stands(policy))
+    found = (each.to_approval(partial(counts, state, policy)) for each in asked)
+    approvals = tuple(approval for approval in found if approval is not None)
     return Circumstances(leaves=leaves, approvals=approvals, delegate=delegate)
