@@ -56,6 +56,11 @@ class Ca:
         """The key that signs now."""
         return next((key for key in self.keys if key.phase == "signing"), None)
 
+    @property
+    def trusted_keys(self) -> tuple[CaKey, ...]:
+        """The keys that hosts are told to trust: those that sign or are trusted, and are not halted."""
+        return tuple(key for key in self.keys if key.phase in {"trusted", "signing"} and not key.halted)
+
     def find_key(self, print_: str) -> CaKey | None:
         """Return the key with this fingerprint, in whatever phase it is."""
         return next((key for key in self.keys if key.fingerprint == print_), None)

@@ -30,7 +30,6 @@ VERSION: Final = 2
 DIRECTORY: Final = "/etc/ssh/chancery"
 # A host that gets nothing newer for this long is cut off from its authority, and should say so.
 FRESH_S: Final = 6 * 3_600
-_TRUSTED: Final = frozenset({"trusted", "signing"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,24 +125,23 @@ def bundle_statement(
 def _trusted_lines(view: HostView) -> Iterator[str]:
     """Yield the keys that may have signed, or may yet sign, the certificates of the customer's users."""
     for ca in _user_cas(view):
-        for key in ca.keys:
-            if key.phase in _TRUSTED and not key.halted:
-                yield f"{format_public_key_line(key.public_key)} {ca.name}\n"
+        for key in ca.trusted_keys:
+            yield f"{format_public_key_line(key.public_key)} {ca.name}\n"
 
 
 def _user_cas(view: HostView) -> list[Ca]:
-    customer = view.applied.policy.customers.get(view.host.customer)
-    named = None if customer is None else customer.user_ca
-    return [
-        ca
-        for ca in sorted(view.cas, key=lambda ca: ca.name)
-        if ca.type == "user" and (ca.customer == view.host.customer or ca.name == named)
-    ]
+    """Return the CAs that were made for the customer's users: no other's certificates are in his KRLs."""
+    of_customer = (ca for ca in view.cas if (ca.type, ca.customer) == ("user", view.host.customer))
+    return sorted(of_customer, key=lambda ca: ca.name)
 
 
 def _krl_of(view: HostView) -> str | None:
-    """Return the CA whose KRL the host needs; that of one covers all of its customer."""
-    return next((ca.name for ca in _user_cas(view)), None)
+    """Return the CA whose KRL the host needs; that of one covers all of its customer.
+
+    One that the host trusts, if there is any, since its statement names a key of it.
+    """
+    found = min(_user_cas(view), key=lambda ca: (not ca.trusted_keys, ca.name), default=None)
+    return None if found is None else found.name
 
 
 def _principals(policy: Policy, host: Host) -> Mapping[str, list[str]]:

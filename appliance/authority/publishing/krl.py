@@ -79,7 +79,9 @@ class MadeKrl:
 
 
 def find_ca(state: State, name: str) -> tuple[Ca, str]:
-    """Return a CA and the fingerprint that its KRL's statement names: of the key that signs, or the newest.
+    """Return a CA and the fingerprint that its KRL's statement names: of a key that hosts trust, if one is.
+
+    It is the one that signs, else the newest.
 
     Raises:
         Refusal: ``not-found``.
@@ -87,7 +89,8 @@ def find_ca(state: State, name: str) -> tuple[Ca, str]:
     ca = state.cas.get(name)
     if ca is None:
         raise Refusal("not-found", f"there is no CA {name}")
-    return ca, (ca.signing_key or ca.keys[-1]).fingerprint
+    keys = ca.trusted_keys or ca.keys
+    return ca, next((key for key in keys if key.phase == "signing"), keys[-1]).fingerprint
 
 
 def view_krl(state: State, name: str, now_s: int) -> KrlView:

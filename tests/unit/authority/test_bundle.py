@@ -19,9 +19,10 @@ from appliance.authority.publishing.bundle import (
     bundle_statement,
     view_host,
 )
+from appliance.authority.publishing.krl import make_krl, view_krl
 from appliance.errors import Refusal
 from appliance.policy.document import PolicyFile, parse_policy
-from appliance.ssh.keys import fingerprint, format_public_key_line
+from appliance.ssh.keys import fingerprint, format_public_key_line, parse_public_key_line
 from audit.entry import canonical_json
 from audit.ledger import Ledger
 from audit.stores.memory import MemoryStore
@@ -123,6 +124,57 @@ def test_only_user_cas_of_the_customer_are_trusted() -> None:
     folded.cas["old-users"] = replace(users, name="old-users")  # no longer named by the policy
     lines = document(view(folded, POLICY + MORE))["trusted_user_cas"].splitlines()
     assert [line.split(" ")[2] for line in lines] == ["old-users", "users"]
+
+
+def test_ca_that_was_made_for_another_customer_is_not_trusted_though_the_policy_names_it() -> None:
+    """It signs nothing for this one, and what is revoked of it is in the other's KRLs alone."""
+    folded = state()
+    folded.cas["users"] = replace(folded.cas["users"], customer="former")
+    found = document(view(folded))
+    assert found["trusted_user_cas"] == ""
+    assert "krl" not in found
+
+
+def ca_key(seed: int, phase: Any, *, halted: bool = False) -> CaKey:
+    key = public_key("ed25519", seed)
+    return CaKey(public_key=key, fingerprint=fingerprint(key), phase=phase, halted=halted)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (),
+        (ca_key(5, "trusted"),),
+        (ca_key(5, "retired"), ca_key(6, "created")),
+    ],
+    ids=["the one that signs", "beside a next one", "among others"],
+)
+def test_statement_about_the_krl_of_a_host_names_a_key_that_it_trusts(keys: tuple[CaKey, ...]) -> None:
+    """Or it would refuse the KRL (docs/formats/krl.md), and go on with an old one."""
+    folded = state()
+    users = folded.cas["users"]
+    folded.cas["aaa"] = replace(users, name="aaa", keys=(ca_key(7, "created"),))
+    folded.cas["users"] = replace(users, keys=(*users.keys, *keys))
+    assert stated_key(folded) == users.keys[0].fingerprint
+
+
+def test_statement_names_another_trusted_key_while_the_one_that_signs_is_halted() -> None:
+    folded = state()
+    users = folded.cas["users"]
+    (signing,) = users.keys
+    keys = (ca_key(5, "trusted"), replace(signing, halted=True), ca_key(6, "created"))
+    folded.cas["users"] = replace(users, keys=keys)
+    assert stated_key(folded) == keys[0].fingerprint
+
+
+def stated_key(folded: State) -> str:
+    """Return the key in the statement about the KRL that the host's document names; it must be trusted."""
+    found = document(view(folded))
+    krl = make_krl(view_krl(folded, found["krl"].removeprefix("/v1/krl/"), NOW_S))
+    trusted = [parse_public_key_line(line) for line in found["trusted_user_cas"].splitlines()]
+    stated = krl.statement.splitlines()[2]
+    assert stated in map(fingerprint, trusted)
+    return stated
 
 
 def test_certificate_comes_with_the_line_that_uses_it() -> None:
