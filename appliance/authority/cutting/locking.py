@@ -7,7 +7,7 @@ from functools import partial
 
 from appliance.authority.cutting.cutoff import held_by
 from appliance.authority.cutting.cutting import Cause
-from appliance.authority.cutting.locks import find_covered
+from appliance.authority.cutting.locks import find_covered, is_host
 from appliance.authority.cutting.revocation import check_may, check_no_ca_key
 from appliance.authority.events import Event, LockLifted, LockPlaced, OrderData
 from appliance.authority.fold.state import State
@@ -78,10 +78,11 @@ def _check_exists(state: State, policy: Policy, target: Target) -> None:
         case "key":
             check_no_ca_key(state, name)
             exists = True
-        case _:
-            exists = True
+        case "identity" | "service":
+            exists = not is_host(name)
     if not exists:
-        raise Refusal("not-found", f"there is no {kind} {name}")
+        instead = ": lock the host, by its name" if is_host(name) else ""
+        raise Refusal("not-found", f"there is no {kind} {name}{instead}")
 
 
 def _build_lifting(command: LiftLock, state: State, _at: At, orders: list[OrderData]) -> list[Event]:

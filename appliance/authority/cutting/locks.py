@@ -52,18 +52,32 @@ def find_covered(state: State, policy: Policy, lock: Lock) -> list[IssuedCertifi
 
 
 def _subjects(policy: Policy, lock: Lock) -> Collection[str] | None:
-    """Return whose certificates a lock is on; None if it is not by their subjects that they are found."""
+    """Return whose certificates a lock is on; None if it is not by their subjects that they are found.
+
+    ``host:NAME`` is the subject of a host's certificate and nobody's identity: only a lock on hosts is on it.
+    """
+    kind, name = lock.target
+    if kind == "host":
+        return (f"host:{name}",)
+    identities = _identities(policy, lock)
+    return None if identities is None else [each for each in identities if not is_host(each)]
+
+
+def _identities(policy: Policy, lock: Lock) -> Collection[str] | None:
     kind, name = lock.target
     if kind in {"identity", "service"}:
         return (name,)
-    if kind == "host":
-        return (f"host:{name}",)
     if kind == "person":
         known = policy.persons.get(name)
         return {*lock.accounts, *(() if known is None else known.identities)}
     if kind == "group" and ":" not in name:
         return policy.groups[name].members if name in policy.groups else ()
     return None
+
+
+def is_host(subject: str) -> bool:
+    """Say whether a certificate's subject is a host; no provider of identities is called so."""
+    return subject.startswith("host:")
 
 
 def _recognise(state: State, target: Target) -> Callable[[IssuedCertificate], bool]:
@@ -139,9 +153,8 @@ def _targets_of_request(
 
 
 def _targets_of_certificate(state: State, policy: Policy, certificate: IssuedCertificate) -> Iterator[Target]:
-    kind, _, host = certificate.subject.partition(":")
-    if kind == "host":
-        holder: Iterator[Target] = iter([Target("host", host)])
+    if is_host(certificate.subject):
+        holder: Iterator[Target] = iter([Target("host", certificate.subject.removeprefix("host:"))])
     else:
         delegate = certificate.delegate
         holder = chain(

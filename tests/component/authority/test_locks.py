@@ -167,7 +167,15 @@ def test_lock_that_stands_is_not_placed_twice(authority: TestAuthority) -> None:
 
 
 @pytest.mark.parametrize(
-    "named", [{"person": "ada"}, {"group": "staff"}, {"host": "web-9.acme.example"}, {"ca": "user"}]
+    "named",
+    [
+        {"person": "ada"},
+        {"group": "staff"},
+        {"host": "web-9.acme.example"},
+        {"ca": "user"},
+        {"identity": f"host:{HOST}"},
+        {"service": f"host:{HOST}"},
+    ],
 )
 def test_lock_on_what_there_is_not_is_refused(authority: TestAuthority, named: dict[str, str]) -> None:
     refusal = authority.lock(**named)

@@ -24,6 +24,9 @@ HOSTS = ("db-1.example.org", "web-1.example.org")
 PRINTS = tuple(fingerprint(public_key("ed25519", seed)) for seed in (1, 2))
 CA_KEYS = {name: public_key("ed25519", seed) for name, seed in (("users", 11), ("hosts", 12))}
 
+# What no identity is called, and a policy or an entry can have all the same.
+NAMES = (*ACCOUNTS, f"host:{HOSTS[0]}")
+
 subjects = st.sampled_from([*ACCOUNTS, *(f"host:{name}" for name in HOSTS)])
 outcomes = st.sampled_from([None, "issued", "failed", "abandoned"])
 certificates = st.builds(
@@ -39,14 +42,14 @@ certificates = st.builds(
 ).map(lambda each: replace(each, groups=()) if each.subject.startswith("host:") else each)
 targets = st.one_of(
     st.just(Target("person", "ada")),
-    st.builds(Target, st.sampled_from(["identity", "service"]), st.sampled_from(ACCOUNTS)),
+    st.builds(Target, st.sampled_from(["identity", "service"]), st.sampled_from(NAMES)),
     st.builds(Target, st.just("group"), st.sampled_from(["staff", "gone", *PROVIDER_GROUPS])),
     st.builds(Target, st.just("host"), st.sampled_from(HOSTS)),
     st.builds(Target, st.just("key"), st.sampled_from(PRINTS)),
     st.builds(Target, st.just("ca"), st.sampled_from([*CA_KEYS, "gone"])),
 )
 locks = st.builds(
-    Lock, seq=st.just(0), target=targets, accounts=st.lists(st.sampled_from(ACCOUNTS), unique=True).map(tuple)
+    Lock, seq=st.just(0), target=targets, accounts=st.lists(st.sampled_from(NAMES), unique=True).map(tuple)
 ).map(lambda lock: lock if lock.target.kind == "person" else replace(lock, accounts=()))
 
 
@@ -54,7 +57,7 @@ def make_state(held: list[IssuedCertificate], placed: list[Lock]) -> State:
     state = State(log_number=1)
     policy = Policy(
         persons={"ada": Person(name="ada", identities=ACCOUNTS[:2])},
-        groups={"staff": Group(name="staff", members=ACCOUNTS[1:3])},
+        groups={"staff": Group(name="staff", members=NAMES[1:])},
     )
     state.applied = AppliedPolicy(seq=1, policy=policy)
     for name, key in CA_KEYS.items():
