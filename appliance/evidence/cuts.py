@@ -2,7 +2,8 @@
 
 That nothing was issued under a lock shows when decisions are replayed. Here each lock is held to its promise:
 right after it, one entry for each certificate that it was on and that could still be used. What one command
-of the authority does not take may come later, but it has to come.
+of the authority does not take may come later, but it has to come, unless the lock is lifted before, or a
+policy takes whose it is from under it.
 """
 
 from __future__ import annotations
@@ -113,6 +114,19 @@ class CutChecks:
             cut.owed.discard(known.seq)
             if entry.data["by"] == cut.lock:
                 cut.last_ms = entry.time_ms
+            if not cut.owed:
+                del self._open[cut.lock]
+
+    def lift(self, lock: int) -> None:
+        """Owe nothing more to a lock that was lifted, which ended its cut."""
+        self._open.pop(lock, None)
+
+    def reconsider(self, state: State, policy: Policy) -> None:
+        """Owe nothing more of those whom a policy that was just applied has taken from under a lock."""
+        for cut in list(self._open.values()):
+            lock = state.locks.in_force[cut.lock]
+            held = ((seq, state.certificates.get(seq)) for seq in cut.owed)
+            cut.owed = {seq for seq, each in held if each is None or covers(state, policy, lock, each)}
             if not cut.owed:
                 del self._open[cut.lock]
 

@@ -139,6 +139,7 @@ class Evidence:
         self._fold(own)
         if own.kind == "policy.applied" and not self._lost:
             self._run(Evidence._check_holidays, Code.BAD_MEANING, own)
+            self._cuts.reconsider(self._state, self._policy())
 
     def _run(self, check: Callable[[Evidence, Entry], None], code: Code, entry: Entry) -> None:
         try:
@@ -247,8 +248,10 @@ class Evidence:
         self._check_act(entry, "lock.place")
 
     def _check_lock_lifted(self, entry: Entry) -> None:
-        if entry.data["lock"] not in self._state.locks.in_force:
-            raise WrongCut(f"entry {entry.data['lock']} is no lock in force")
+        lock = entry.data["lock"]
+        if lock not in self._state.locks.in_force:
+            raise WrongCut(f"entry {lock} is no lock in force")
+        self._cuts.lift(lock)
 
     def _policy(self) -> Policy:
         return Policy() if self._state.applied is None else self._state.applied.policy

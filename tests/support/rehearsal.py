@@ -54,6 +54,7 @@ class Rehearsal:
     def __init__(self, path: Path) -> None:
         self.ledger, self.state = Ledger.create(SqliteStore.create(path)), State()
         self.now_ms = NOW_MS
+        self.meanwhile: Callable[[], object] | None = None
         with self.ledger.batch(self.now_ms) as batch:
             for kind, data in seed_entries():
                 self.state.apply(batch.append(kind, data))
@@ -80,10 +81,17 @@ class Rehearsal:
         self.carry_out(RecordDenials(self._denials))
 
     def carry_out(self, command: Command) -> None:
-        """Have a command carried out, and all that follows from it."""
+        """Have a command carried out, and all that follows from it; what comes ``meanwhile`` in between."""
+        meanwhile, self.meanwhile = self.meanwhile, None
         self._owed.append(command)
         while self._owed:
             self._writer._run_batch([self._owed.popleft()])
+            if meanwhile is not None:
+                followed = list(self._owed)
+                self._owed.clear()
+                meanwhile()
+                self._owed.extend(followed)
+                meanwhile = None
 
     def ask(
         self, who: Identity, request: UserRequest | HostRequest, *, on_behalf_of: Identity | None = None
@@ -114,11 +122,11 @@ class Rehearsal:
         return self._answered(lambda reply: remove_host(command, self.order(command), reply))
 
     def revoke(self, **named: str) -> Any:
-        """Have carol revoke what one member of the body names."""
+        """Have carol revoke what one member of the body names, two certificates in each command."""
         return self._cut(find_revocation, RevocationBody.model_validate({"reason": "lost", **named}))
 
     def lock(self, **named: str) -> Any:
-        """Have carol lock what one member of the body names."""
+        """Have carol lock what one member of the body names, two certificates in each command."""
         return self._cut(find_lock, LockBody.model_validate({"reason": "suspicious", **named}))
 
     def lift(self, seq: int) -> Any:

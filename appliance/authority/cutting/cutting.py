@@ -2,8 +2,9 @@
 
 The first command records what causes the cut, a lock say, and revokes up to ``MAX_CUT`` certificates in the
 same transaction; the next ones go on where it ended, between those of others, until nothing is left. Whoever
-asked is answered then. A crash in between leaves a lock in force whose cut start-up completes, or a
-revocation that nobody was told is done.
+asked is answered then. Each of them asks again whether the cut still stands: a lock that was lifted
+meanwhile, or a role that a policy took away, ends it. A crash in between leaves a lock in force whose cut
+start-up completes, or a revocation that nobody was told is done.
 """
 
 from __future__ import annotations
@@ -26,15 +27,20 @@ from audit.ledger import Ledger
 
 # A reply names so many of the certificates that were live; how many there were it always says.
 MAX_NAMED: Final = 100
-AFTER_A_CRASH: Final = "locked; the authority ended before it had revoked all"
+# Left by a crash, or the lock has come to be on them since: which of the two, nothing says.
+AT_START: Final = "under this lock when the authority started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """Why a cut is made: entries that come first, which certificates it is of, and who or what makes it."""
+    """Why a cut is made: entries that come first, which certificates it is of, and who or what makes it.
+
+    ``check`` refuses once the cut does not stand any more.
+    """
 
     events: tuple[Event, ...] = ()
     certificates: Callable[[State], Iterable[IssuedCertificate]]
+    check: Callable[[State], object]
     reason: str
     by: Identity | int
 
@@ -81,6 +87,8 @@ class CutOff:
         """Record the cause, if this is the first command, and the next revocations."""
         first = self._cause is None
         cause = self._cause = self._cause or self._find(state, at)
+        if not first:
+            cause.check(state)
         cut = cut_off(
             state,
             cause.certificates(state),
@@ -95,6 +103,9 @@ class CutOff:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer that nothing was cut off, or not all."""
+        if self._revoked:
+            detail = f"{refusal.detail}; {self._revoked} certificates had been revoked by then"
+            refusal = Refusal(refusal.slug, detail, **refusal.members)
         self._answer(refusal)
 
     def _count(self, cut: Cut, now_s: int) -> None:
@@ -122,7 +133,10 @@ class CutOff:
 
 
 def complete_cuts(ledger: Ledger, state: State, now_ms: int) -> None:
-    """Revoke what locks in force are on and a crash has left: at start-up, before anything is asked for."""
+    """Revoke what locks in force are on: at start-up, before anything is asked for.
+
+    It is what a crash has left, and what a policy has put under a lock since that was placed.
+    """
     for seq, certificates in find_owed(state).items():
         left = 1
         while left:
@@ -135,7 +149,7 @@ def _revoke_some(
     ledger: Ledger, state: State, by: int, certificates: Iterable[IssuedCertificate], now_ms: int
 ) -> int:
     """Revoke as many as one transaction takes; return how many are left."""
-    cut = cut_off(state, certificates, reason=AFTER_A_CRASH, by=by, now_s=now_ms // 1000)
+    cut = cut_off(state, certificates, reason=AT_START, by=by, now_s=now_ms // 1000)
     if cut.events:
         with ledger.batch(now_ms) as batch:
             for event in cut.events:

@@ -37,7 +37,8 @@ def find_lock(identity: Identity, body: LockBody, state: State, at: At) -> Cause
         events = (Event(kind="lock.placed", data=_place(lock, body.reason, identity)),)
     return Cause(
         events=events,
-        certificates=lambda state: find_covered(state, policy, lock),
+        certificates=lambda state: find_covered(state, state.in_force().policy, lock),
+        check=partial(_check_in_force, lock.seq),
         reason=body.reason,
         by=lock.seq,
     )
@@ -85,9 +86,13 @@ def _check_exists(state: State, policy: Policy, target: Target) -> None:
         raise Refusal("not-found", f"there is no {kind} {name}{instead}")
 
 
+def _check_in_force(seq: int, state: State) -> None:
+    if seq not in state.locks.in_force:
+        raise Refusal("not-found", f"entry {seq} is no lock in force")
+
+
 def _build_lifting(command: LiftLock, state: State, _at: At, orders: list[OrderData]) -> list[Event]:
-    if command.lock not in state.locks.in_force:
-        raise Refusal("not-found", f"entry {command.lock} is no lock in force")
+    _check_in_force(command.lock, state)
     data = LockLifted(lock=command.lock, command=command.to_command(), orders=orders)
     if command.reason is not None:
         data["reason"] = command.reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from appliance.authority.cutting.cutoff import held_by
@@ -32,7 +33,8 @@ def find_revocation(identity: Identity, body: RevocationBody, state: State, _at:
         Refusal: ``policy-denied``; ``not-found``, nothing of that name is on record; ``conflict``, a key
             of a CA.
     """
-    check_may(state, identity, "certificate.revoke")
+    check = partial(check_may, identity=identity, act="certificate.revoke")
+    check(state)
     member, name = body.named
     if member == "key":
         check_no_ca_key(state, name)
@@ -45,6 +47,7 @@ def find_revocation(identity: Identity, body: RevocationBody, state: State, _at:
     return Cause(
         events=(Event(kind="certificate.revoked", data=data),) if revokes_key else (),
         certificates=lambda state: find(state, name),
+        check=check,
         reason=body.reason,
         by=identity,
     )
