@@ -20,9 +20,11 @@ from appliance.authority.events import OrderData
 from appliance.errors import Refusal
 from appliance.policy.document import Policy
 from appliance.policy.fields import READ_WHOLE
+from appliance.policy.powers import NOTHING_LOCKED, Standing, are_several, counting_keys
 from appliance.policy.roles import ORDER_ROLES, may_order
 from appliance.policy.tables import Operator
 from appliance.ssh.errors import SshFormatError
+from appliance.ssh.keys import PublicKey
 from appliance.ssh.sshsig import verify_sshsig
 from audit.entry import canonical_json
 
@@ -53,13 +55,17 @@ class OrderBody(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderContext:
-    """What orders are checked against: the log, the policy in force and its seq, orders given before."""
+    """What orders are checked against: the log, the policy in force and its seq, orders given before.
+
+    ``standing`` says what is cut off.
+    """
 
     origin: str
     policy: Policy
     policy_seq: int
     spent: Set[bytes]
     now_s: int
+    standing: Standing = NOTHING_LOCKED
 
 
 def order_message(origin: str, command: Mapping[str, object], policy_seq: int, expires_s: int) -> bytes:
@@ -85,27 +91,25 @@ def verify_orders(
         raise _denied(command, f"needs an operator's signed order, got {len(orders)}")
     if len({order.operator for order in orders}) != len(orders):
         raise _denied(command, "has two orders by one operator")
-    for order in orders:
-        _verify_order(command, order, context)
-    if len(orders) < _orders_needed(command, context):
+    operators = [_verify_order(command, order, context) for order in orders]
+    if _needs_two(command, context) and not are_several(context.policy, operators):
         raise _denied(
             command,
-            "needs orders by two different operators, the policy says: one signs with --sign-only FILE, the "
-            "other gives the order with `chancery order give FILE`",
+            "needs orders by two different operators, two people, the policy says: one signs with "
+            "--sign-only FILE, the other gives the order with `chancery order give FILE`",
         )
     return [order.to_data() for order in sorted(orders, key=lambda order: order.operator.encode())]
 
 
-def _orders_needed(command: Mapping[str, object], context: OrderContext) -> int:
-    """Return how many operators must have ordered this.
+def _needs_two(command: Mapping[str, object], context: OrderContext) -> bool:
+    """Say whether two people must have ordered this.
 
     What founds a log is ordered by the one who founds it: nobody else is known yet, and nothing is issued.
     """
-    founding = context.policy_seq == 0
-    return 2 if not founding and command["verb"] in context.policy.two_operators else 1
+    return context.policy_seq > 0 and command["verb"] in context.policy.two_operators
 
 
-def _verify_order(command: Mapping[str, object], order: OrderBody, context: OrderContext) -> None:
+def _verify_order(command: Mapping[str, object], order: OrderBody, context: OrderContext) -> Operator:
     operator = _find_operator(command, order, context)
     if order.policy != context.policy_seq:
         raise Refusal(
@@ -120,7 +124,12 @@ def _verify_order(command: Mapping[str, object], order: OrderBody, context: Orde
     message = order_message(context.origin, command, order.policy, order.expires_s)
     if spent_id(message, order.operator) in context.spent:
         raise Refusal("conflict", "this order was carried out before: sign a new one")
-    _verify_signature(command, order, operator, message)
+    key = _verify_signature(command, order, operator, message)
+    if key not in counting_keys(context.policy, str(command["verb"]), operator, context.standing):
+        raise _denied(
+            command, f"has an order by {operator.name}, and a lock is on him or the key: others can order it"
+        )
+    return operator
 
 
 def _find_operator(command: Mapping[str, object], order: OrderBody, context: OrderContext) -> Operator:
@@ -133,10 +142,10 @@ def _find_operator(command: Mapping[str, object], order: OrderBody, context: Ord
 
 def _verify_signature(
     command: Mapping[str, object], order: OrderBody, operator: Operator, message: bytes
-) -> None:
+) -> PublicKey:
     try:
         blob = base64.b64decode(order.signature, validate=True)
-        verify_sshsig(blob, namespace=NAMESPACE, message=message, allowed_keys=operator.keys)
+        return verify_sshsig(blob, namespace=NAMESPACE, message=message, allowed_keys=operator.keys).key
     except (binascii.Error, SshFormatError) as error:
         raise _denied(
             command, f"has an order whose signature is not one of {order.operator}'s keys over this command"

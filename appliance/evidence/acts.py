@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from appliance.authority.fold.standing import standing_in
 from appliance.authority.fold.state import State
 from appliance.errors import ChanceryError
 from appliance.identity.identity import Identity
 from appliance.policy.document import Policy
-from appliance.policy.roles import may_act
+from appliance.policy.powers import may_still_act
 
 
 class NotEntitled(ChanceryError):
@@ -14,14 +15,14 @@ class NotEntitled(ChanceryError):
 
 
 def check_act(state: State, by: object, act: str) -> None:
-    """Check that an identity, as an entry has it, could do ``act`` under the policy in force.
+    """Check that an identity, as an entry has it, could do ``act`` under the policy and the locks in force.
 
     Raises:
         NotEntitled, and whatever malformed data raise.
     """
-    identity = Identity.from_data(by)
-    if not may_act(policy_in_force(state), identity, act):
-        raise NotEntitled(f"{identity} could not do that under the policy in force")
+    identity, policy = Identity.from_data(by), policy_in_force(state)
+    if not may_still_act(policy, identity, act, standing_in(state, policy)):
+        raise NotEntitled(f"{identity} could not do that under the policy and the locks in force")
 
 
 def policy_in_force(state: State) -> Policy:

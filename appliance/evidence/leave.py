@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.authority.cutting.leaving import find_reaching, may_book
+from appliance.authority.cutting.leaving import find_reaching, is_own
 from appliance.authority.fold.leaves import Leave, accounts_of, read_leave
 from appliance.authority.fold.state import State
 from appliance.errors import ChanceryError
@@ -90,7 +90,7 @@ class LeaveChecks:
         if not max(leave.starts_s, now_s) < leave.ends_s:
             raise WrongLeave("it ends before it begins, or was over when it was booked")
         booker = Identity.from_data(data["by"])
-        if leave.source is not None or not may_book(policy, booker, leave.person):
+        if not is_own(policy, booker, leave):
             check_act(state, data["by"], "leave.book")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from appliance.authority.fold.standing import standing_in
 from appliance.authority.fold.state import State
 from appliance.authority.orders import OrderBody, OrderContext, verify_orders
 from appliance.evidence.keys import PHASE_KINDS, BadOrder, check_key_order
@@ -76,6 +77,7 @@ class OrderChecks:
             policy_seq=seq,
             spent=state.spent_orders,
             now_s=entry.time_ms // 1000,
+            standing=standing_in(state, policy),
         )
 
 

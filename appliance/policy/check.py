@@ -11,7 +11,8 @@ from typing import Final
 
 from appliance.policy.check_grants import check_grants, check_who
 from appliance.policy.document import Policy, PolicyError, Problem
-from appliance.policy.roles import ORDER_ROLES, may_order
+from appliance.policy.powers import are_several
+from appliance.policy.roles import ORDER_ROLES, able_to_order
 from appliance.policy.tables import Document, HostGroup, Operator
 from appliance.ssh.keys import PublicKey
 
@@ -145,12 +146,10 @@ def _check_appliance(policy: Policy, document: Document) -> _Found:
         if verb not in ORDER_ROLES:
             yield where, f"got {verb!r}, expected one of {', '.join(ORDER_ROLES)}"
             continue
-        able = [each.name for each in policy.operators.values() if each.keys and may_order(each, verb)]
-        if len(able) < 2:
-            yield (
-                where,
-                f"operators with a key that may order {verb}: {', '.join(able) or 'none'}; expected two",
-            )
+        able = able_to_order(policy, verb)
+        if not are_several(policy, able):
+            names = ", ".join(each.name for each in able)
+            yield where, f"operators with a key that may order {verb}: {names or 'none'}; expected two people"
 
 
 def _other_owner(policy: Policy, operator: Operator, key: PublicKey) -> str | None:

@@ -60,11 +60,16 @@ def may_act(policy: Policy, identity: Identity, act: str) -> bool:
 
     An auditor of some customers may not: what he sees is for :func:`seen_customers` to say.
     """
-    return any(
-        not ACT_ROLES[act].isdisjoint(operator.roles)
-        for operator in _operators(policy, identity)
-        if not operator.customers
-    )
+    return any(str(identity) in operator.identities for operator in able_to_act(policy, act))
+
+
+def able_to_act(policy: Policy, act: str) -> list[Operator]:
+    """Return the operators who may do ``act`` for all customers."""
+    return [
+        operator
+        for operator in policy.operators.values()
+        if not operator.customers and not ACT_ROLES[act].isdisjoint(operator.roles)
+    ]
 
 
 def seen_customers(policy: Policy, identity: Identity, act: str) -> Customers:
@@ -103,3 +108,8 @@ def _operators(policy: Policy, identity: Identity) -> Iterator[Operator]:
 def may_order(operator: Operator, verb: str) -> bool:
     """Say whether the operator may give orders with this verb; an unknown verb nobody may."""
     return not ORDER_ROLES.get(verb, frozenset()).isdisjoint(operator.roles)
+
+
+def able_to_order(policy: Policy, verb: str) -> list[Operator]:
+    """Return the operators who may give orders with this verb, and have a key to sign them with."""
+    return [each for each in policy.operators.values() if each.keys and may_order(each, verb)]

@@ -9,9 +9,9 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.authority.approving.answers import AnswerBody, AnswerContext, verify_answer
-from appliance.authority.cutting.locks import counts, is_key_barred, is_person_locked
 from appliance.authority.events import ApprovalRequested, Event
 from appliance.authority.fold.approvals import Requested
+from appliance.authority.fold.standing import counts, is_key_barred, is_person_locked
 from appliance.authority.fold.state import State
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal

@@ -117,7 +117,8 @@ class BookLeave:
         """Decide whose leave it is, who may book it, and which certificates it cuts off."""
         policy = state.in_force().policy
         leave = _plan(policy, self._body, at.seq)
-        _check_may_book(state, policy, self._identity, leave)
+        if not is_own(policy, self._identity, leave):
+            check_may(state, self._identity, "leave.book")
         if not at.time_s < leave.ends_s <= at.time_s + MAX_AHEAD_S:
             raise malformed("ends_s", "expected a moment to come, within five years")
         known = state.leaves.find_same(leave)
@@ -183,9 +184,9 @@ def find_reaching(state: State, policy: Policy, leave: Leave, now_s: int) -> lis
     return [each for each in find_live(found.values(), now_s) if each.valid_before > leave.starts_s]
 
 
-def may_book(policy: Policy, identity: Identity, person: str) -> bool:
-    """Say whether an identity may book leave for a person: by role, or because it is his own."""
-    return may_act(policy, identity, "leave.book") or policy.who_is(str(identity)) == policy.who_is(person)
+def is_own(policy: Policy, identity: Identity, leave: Leave) -> bool:
+    """Say whether a leave is of the identity's own person, and of no feed: such anyone may book."""
+    return leave.source is None and policy.who_is(str(identity)) == policy.who_is(leave.person)
 
 
 def _plan(policy: Policy, body: LeaveBody, seq: int) -> Leave:
@@ -222,11 +223,6 @@ def _book(leave: Leave, body: LeaveBody, identity: Identity) -> LeaveBooked:
     if body.source is not None:
         data["source"] = LeaveSource(feed=body.source.feed, uid=body.source.uid)
     return data
-
-
-def _check_may_book(state: State, policy: Policy, identity: Identity, leave: Leave) -> None:
-    if leave.source is not None or not may_book(policy, identity, leave.person):
-        check_may(state, identity, "leave.book")
 
 
 def _build_cancellation(command: CancelLeave, state: State, at: At, orders: list[OrderData]) -> list[Event]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 
 from appliance.authority.cutting.cutoff import asked_by, held_by
-from appliance.authority.fold.approvals import Given
 from appliance.authority.fold.records import AppliedPolicy, IssuedCertificate
 from appliance.authority.fold.state import State
 from appliance.identity.identity import Identity
@@ -95,32 +94,6 @@ def _recognise(state: State, target: Target) -> Callable[[IssuedCertificate], bo
 def covers(state: State, policy: Policy, lock: Lock, certificate: IssuedCertificate) -> bool:
     """Say whether a lock is on one certificate; agrees with :func:`find_covered`."""
     return not lock.targets.isdisjoint(_targets_of_certificate(state, policy, certificate))
-
-
-def is_person_locked(state: State, policy: Policy, person: str) -> bool:
-    """Say whether a person of the policy, or any account of his, is locked."""
-    if not state.locks.in_force:
-        return False
-    known = policy.persons.get(person)
-    accounts = (person,) if known is None else known.identities
-    targets = chain.from_iterable(state.locks.targets_of(policy, name, ()) for name in accounts)
-    return state.locks.find(chain([Target("person", person)], targets)) is not None
-
-
-def is_key_barred(state: State, key: str) -> bool:
-    """Say whether a key, by its fingerprint, is locked or revoked."""
-    return state.locks.find([Target("key", key)]) is not None or key in state.revoked.keys
-
-
-def counts(state: State, policy: Policy, given: Given) -> bool:
-    """Say whether an approval that somebody has given counts now: he and the key are his, and not cut off."""
-    person = policy.persons.get(given.person)
-    return (
-        person is not None
-        and given.key in map(fingerprint, person.keys)
-        and not is_key_barred(state, given.key)
-        and not is_person_locked(state, policy, given.person)
-    )
 
 
 def find_owed(state: State) -> dict[int, list[IssuedCertificate]]:

@@ -11,12 +11,14 @@ from appliance.authority.cutting.cutoff import held_by
 from appliance.authority.cutting.cutting import Cause
 from appliance.authority.events import CredentialRevoked, Event, KeyRevoked
 from appliance.authority.fold.records import IssuedCertificate, format_key_id
+from appliance.authority.fold.standing import standing_in
 from appliance.authority.fold.state import State
 from appliance.authority.writer import At, Decided
 from appliance.cutting import RevocationBody
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.policy.document import Policy
+from appliance.policy.powers import may_still_act
 from appliance.policy.roles import ACT_ROLES, may_act
 from appliance.requests import CredentialRevocationBody
 from appliance.ssh.keys import parse_fingerprint
@@ -142,4 +144,6 @@ def check_may(state: State, identity: Identity, act: str) -> Policy:
     if not may_act(policy, identity, act):
         roles = " or ".join(sorted(ACT_ROLES[act]))
         raise Refusal("policy-denied", f"{identity} has not the role {roles}", rule=act)
+    if not may_still_act(policy, identity, act, standing_in(state, policy)):
+        raise Refusal("policy-denied", f"{identity} is locked: another operator does it", rule="lock")
     return policy

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from appliance.authority.cutting.locks import counts
 from appliance.authority.fold.leaves import merge
 from appliance.authority.fold.records import AppliedPolicy
+from appliance.authority.fold.standing import counts
 from appliance.authority.fold.state import State
 from appliance.identity.identity import Identity
 from appliance.policy.circumstances import Circumstances

@@ -21,6 +21,7 @@ from appliance.authority.events import (
     PolicyApplied,
     PolicyFilePart,
 )
+from appliance.authority.fold.standing import standing_in
 from appliance.authority.fold.state import State
 from appliance.authority.ordering.commands import (
     AddHost,
@@ -67,6 +68,7 @@ class CarryOut:
             policy_seq=applied.seq,
             spent=state.spent_orders,
             now_s=at.time_s,
+            standing=standing_in(state, applied.policy),
         )
         orders = verify_orders(self._command.to_command(), self._orders, context)
         return Decided(events=self._build(state, at, orders), after=self._answer)

@@ -55,6 +55,44 @@ def test_verb_of_two_operators_is_carried_out_by_two_and_by_no_one_alone(verb: s
         verify_orders({"verb": verb}, [carol, carol], context)
 
 
+ONE_PERSON = """
+[[person]]
+name = "carol"
+identities = ["oidc:carol", "ldap:carol"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("carol", "dave", "several"),
+    [
+        ('identities = ["oidc:carol"]', 'identities = ["oidc:dave"]', True),
+        ("", "", True),
+        ('identities = ["local:root"]', 'identities = ["local:root"]', True),
+        ('identities = ["mtls:x"]', 'identities = ["mtls:x", "mtls:y"]', False),
+        ('identities = ["oidc:carol"]', 'identities = ["ldap:carol"]', False),
+    ],
+    ids=["two", "unknown", "the machine's account", "one account", "one person"],
+)
+def test_two_operators_are_two_people(carol: str, dave: str, several: bool) -> None:
+    text = "version = 1\n" + "".join(
+        f'[[operator]]\nname = "{name}"\nroles = ["admin"]\n{more}\n'
+        f'keys = ["{format_public_key_line(public_key("ed25519", OPERATORS[name]))}"]\n'
+        for name, more in (("carol", carol), ("dave", dave))
+    )
+    text += ONE_PERSON + '[appliance]\ntwo_operators = ["lock.lift"]\n'
+    parsed = parse_policy([PolicyFile(name="policy.toml", text=text)])
+    context = OrderContext(origin=ORIGIN, policy=parsed, policy_seq=2, spent=frozenset(), now_s=NOW_S)
+    both = [order("lock.lift", "carol"), order("lock.lift", "dave")]
+    if several:
+        check_policy(parsed)
+        assert len(verify_orders({"verb": "lock.lift"}, both, context)) == 2
+        return
+    with pytest.raises(PolicyError, match="carol, dave; expected two people"):
+        check_policy(parsed)
+    with pytest.raises(Refusal, match="two different operators, two people"):
+        verify_orders({"verb": "lock.lift"}, both, context)
+
+
 def test_verbs_that_can_be_ordered_are_those_that_somebody_may_order() -> None:
     assert set(_MODELS) == set(ORDER_ROLES)
     for verb, model in _MODELS.items():
