@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,10 @@ def _check_pin(text: str) -> str:
     return text
 
 
+# A host, or an address in brackets, and a port.
+_PLACE: Final = re.compile(r"([^@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
 def check_webhook(url: str) -> str:
     """Check the URL of a webhook: https, or http on this machine alone; return it.
 
@@ -68,6 +73,9 @@ def check_webhook(url: str) -> str:
         or (parts.scheme == "http" and not loopback)
     ):
         raise ValueError("expected an https:// URL, or an http:// one of this very machine")
+    if _PLACE.fullmatch(parts.netloc) is None or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("expected a URL of visible ASCII characters, with a host and no user before it")
+    _ = parts.port  # a number by now, and too high raises
     return url
 
 

@@ -35,13 +35,17 @@ def pause_s(failures: int) -> float:
 
 @dataclass(slots=True)
 class Courier:
-    """Brings alarms by one way. ``hold`` is the file that the authority leaves when it stays down."""
+    """Brings alarms by one way. ``hold`` is the file that the authority leaves when it stays down.
+
+    ``blind``: it was said that this file cannot be looked at.
+    """
 
     way: Way
     index: Index
     positions: Positions
     hold: Path
     failures: int = 0
+    blind: bool = False
 
     def run(self, stopping: threading.Event) -> None:
         """Bring what there is and what comes, until told to stop."""
@@ -83,15 +87,15 @@ class Courier:
 
     def _find_hold(self, position: Position) -> list[AlarmRecord]:
         """Find what says that the authority holds; each time it is written is an alarm of its own."""
+        moment_ns = self._see_hold()
+        if moment_ns is None or moment_ns == position.hold_ns:
+            return []
         try:
-            moment_ns = self.hold.stat().st_mtime_ns
-            if moment_ns == position.hold_ns:
-                return []
             reason = self.hold.read_text("utf-8").strip()
         except FileNotFoundError:
             return []
-        except OSError as error:
-            reason = f"why cannot be read: {error.strerror}"
+        except (OSError, ValueError) as error:
+            reason = f"why cannot be read: {error}"
         time_ms, number = divmod(moment_ns, 1_000_000)
         return [
             AlarmRecord(
@@ -104,6 +108,20 @@ class Courier:
                 details={"reason": reason},
             )
         ]
+
+    def _see_hold(self) -> int | None:
+        """Return when the file was written, in nanoseconds; None if it is not there, or out of sight."""
+        try:
+            moment_ns = self.hold.stat().st_mtime_ns
+        except FileNotFoundError:
+            moment_ns = None
+        except OSError as error:
+            if not self.blind:
+                log.error("a HOLD would not be told by %s: %s", self.way.name, error)  # noqa: TRY400
+            self.blind = True
+            return None
+        self.blind = False
+        return moment_ns
 
     def _note(self, error: NotDelivered) -> None:
         """Say it the first time, and then as often as the pause doubles or an hour goes by."""

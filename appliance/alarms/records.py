@@ -33,7 +33,7 @@ class AlarmRecord:
             "time": format_rfc3339_ms(self.time_ms),
             "event": self.event,
             "severity": self.severity,
-            "summary": self.summary,
+            "summary": _in_one_line(self.summary),
             "details": dict(self.details),
         }
 
@@ -59,6 +59,11 @@ def count_alarms(snapshot: Snapshot) -> dict[tuple[str, str], int]:
 def count_from(snapshot: Snapshot, start: int) -> int:
     """Return how many there are from an entry on: what whoever is there has still to bring."""
     return int(snapshot.value("SELECT count(*) FROM alarm WHERE seq >= ?", start))
+
+
+def _in_one_line(text: str) -> str:
+    """Escape what is not printable: a requester's words may be in it, and are to make no lines of a log."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _record(row: Mapping[str, Any]) -> AlarmRecord:

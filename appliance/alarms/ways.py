@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import logging
+import socket
 import ssl
 import subprocess
+import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from appliance.config import Config, calling_environment, check_webhook
@@ -20,6 +24,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 10
 COMMAND_TIMEOUT_S: Final = 60
+# Of what a command says of its failure.
+MAX_SAID: Final = 16_384
 _LEVELS: Final = {"warning": logging.WARNING, "critical": logging.CRITICAL}
 
 
@@ -64,8 +70,10 @@ class WebhookWay:
             status = self._post(
                 url.scheme, url.netloc, f"{url.path or '/'}{'?' if url.query else ''}{url.query}", alarm
             )
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            # Never with the URL, which may be a secret.
+        except http.client.HTTPException as error:
+            # Not in its words, which may be the URL's or the receiver's.
+            raise NotDelivered(f"the webhook did not answer as HTTP does: {type(error).__name__}") from error
+        except (OSError, ValueError) as error:
             raise NotDelivered(f"the webhook could not be reached: {error}") from error
         if not 200 <= status < 300:
             raise NotDelivered(f"the webhook answered {status}, expected 2xx")
@@ -78,12 +86,22 @@ class WebhookWay:
             )
         else:
             connection = http.client.HTTPConnection(place, timeout=TIMEOUT_S)
+        # A timeout is for one step, and an answer can have many: after all of the time it ends where it is.
+        deadline = threading.Timer(TIMEOUT_S, _hang_up, (connection,))
+        deadline.daemon = True
+        deadline.start()
         try:
             body = json.dumps(alarm).encode()
             connection.request("POST", path, body=body, headers={"Content-Type": "application/json"})
             return connection.getresponse().status
         finally:
+            deadline.cancel()
             connection.close()
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # it is closed, or there is none yet
+        connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,21 +113,29 @@ class CommandWay:
 
     def deliver(self, alarm: Mapping[str, Any]) -> None:
         """Run it, and wait for it."""
+        # Not into a pipe: a child of the program that goes on would hold it open, and the program has ended.
+        with tempfile.TemporaryFile() as said:
+            status = self._run(json.dumps(alarm).encode(), said)
+            if status != 0:
+                said.seek(0)
+                why = said.read(MAX_SAID).decode(errors="replace").strip()[-200:]
+                raise NotDelivered(f"the command ended with {status}: {why}")
+
+    def _run(self, alarm: bytes, said: IO[bytes]) -> int:
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 list(self.command),
-                input=json.dumps(alarm).encode(),
+                input=alarm,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stderr=said,
                 timeout=COMMAND_TIMEOUT_S,
                 check=False,
                 env=calling_environment(),
-            )
-        except (OSError, subprocess.SubprocessError) as error:
+            ).returncode
+        except subprocess.TimeoutExpired as error:
+            raise NotDelivered(f"the command did not end within {COMMAND_TIMEOUT_S} s") from error
+        except OSError as error:
             raise NotDelivered(f"the command could not be run: {error}") from error
-        if done.returncode != 0:
-            why = done.stderr.decode(errors="replace").strip()[-200:]
-            raise NotDelivered(f"the command ended with {done.returncode}: {why}")
 
 
 def configured_ways(config: Config) -> list[Way]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.alarms import ways
 from appliance.alarms.couriers import Courier, pause_s
 from appliance.alarms.positions import Position, Positions, read_positions
-from appliance.alarms.records import count_alarms, last_alarms
+from appliance.alarms.records import AlarmRecord, count_alarms, last_alarms
 from appliance.alarms.ways import CommandWay, NotDelivered, WebhookWay
 from appliance.config import check_webhook
 from appliance.index.projection import Projection
@@ -175,6 +180,97 @@ def test_webhook_that_anyone_on_the_way_could_read_is_refused(url: str) -> None:
     assert not url or url not in str(refused.value)
     with pytest.raises(NotDelivered):
         WebhookWay(read_url=lambda: url).deliver({"event": "x"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:s3cret@127.0.0.1/",
+        "https://127.0.0.1:s3cret/",
+        "https://127.0.0.1:99999/s3cret",
+        "https://127.0.0.1/s3cret token",
+        "https://127.0.0.1/s3cret\x00",
+        "https://127.0.0.1/s3crét",
+        "https://[s3cret/",
+    ],
+)
+def test_webhook_that_is_no_url_is_refused_in_words_that_do_not_tell_it(url: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a URL|Port out of range|IPv6") as refused:
+        check_webhook(url)
+    with pytest.raises(NotDelivered) as failed:
+        WebhookWay(read_url=lambda: url).deliver({"event": "x"})
+    assert "s3c" not in f"{refused.value} {failed.value}"
+
+
+@pytest.mark.parametrize("url", ["https://a.example.org/x?y=z", "http://[::1]:8080/", "http://localhost:1"])
+def test_webhook_may_have_an_address_a_port_and_a_query(url: str) -> None:
+    assert check_webhook(url) == url
+
+
+def trickle(listener: socket.socket, first: bytes) -> None:
+    """Take a request, and answer it without end."""
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.recv(65_536)
+        connection.sendall(first)
+        while True:
+            time.sleep(0.05)
+            connection.sendall(b"X-More: a\r\n")
+
+
+@pytest.mark.parametrize(("first", "taken"), [(b"HTTP/1.1 200 OK\r\n", True), (b"", False)])
+def test_webhook_that_trickles_holds_its_alarms_up_for_no_longer_than_its_time(
+    monkeypatch: pytest.MonkeyPatch, first: bytes, taken: bool
+) -> None:
+    monkeypatch.setattr(ways, "TIMEOUT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=trickle, args=(listener, first), daemon=True).start()
+        way = WebhookWay(read_url=lambda: f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        began_s = time.monotonic()
+        with contextlib.nullcontext() if taken else pytest.raises(NotDelivered, match="as HTTP does"):
+            way.deliver({"event": "x"})
+    assert time.monotonic() - began_s < 8
+
+
+def test_command_that_leaves_a_child_behind_has_taken_the_alarm(tmp_path: Path) -> None:
+    """The child holds what it inherited; to wait for it would be to page somebody every minute."""
+    began_s = time.monotonic()
+    CommandWay(command=("sh", "-c", "sleep 20 & exit 0")).deliver({"event": "x"})
+    assert time.monotonic() - began_s < 15
+
+
+def test_command_that_does_not_end_is_told_without_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "COMMAND_TIMEOUT_S", 0.2)
+    with pytest.raises(NotDelivered, match=r"did not end within 0\.2 s") as refused:
+        CommandWay(command=("sleep", "20")).deliver({"event": "x"})
+    assert "20" not in str(refused.value)
+
+
+def test_hold_that_cannot_be_looked_at_holds_up_no_other_alarm(
+    database: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    way = Ledger()
+    bringing = courier(database, way, tmp_path)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    bringing.hold = tmp_path / "loop"
+    bring_all(bringing)
+    assert [event for _, event in way.events] == EXPECTED
+    assert caplog.text.count("a HOLD would not be told by kept") == 1
+
+
+def test_words_of_a_requester_make_no_lines_and_move_no_cursor() -> None:
+    record = AlarmRecord(
+        seq=7,
+        number=0,
+        time_ms=0,
+        event="break-glass",
+        severity="critical",
+        summary="alice used root: \x1b[31mfine\nalarm: all is well",
+        details={"reason": "\x1b[31mfine\nalarm: all is well"},
+    )
+    rendered = record.render("log")
+    assert rendered["summary"] == r"alice used root: \x1b[31mfine\nalarm: all is well"
+    assert rendered["details"]["reason"] == "\x1b[31mfine\nalarm: all is well"
 
 
 def test_command_gets_the_alarm_and_has_taken_it_when_it_ends_well(tmp_path: Path) -> None:
