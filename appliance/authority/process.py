@@ -156,6 +156,8 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     bundler = Bundler(pool, keys.bundle, SqliteReader(config.ledger))
     lister = Lister(keys.bundle, read=writer.read, problem=lambda: pool.problem)
     ceremony, policies = Ceremony(pool, signing, writer), Preparer("policies", writer)
+    rates = Rates(config.limits.identity_rate, clock_s=time.monotonic, applied=lambda: opened.state.applied)
+    rates.recall(opened.state.certificates.values(), now_ms())
     denials = Denials()
     status = Status(
         pool=pool,
@@ -186,9 +188,7 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
             bundle=bundler.submit,
             lister=lister,
             admission=admission,
-            rates=Rates(
-                config.limits.identity_rate, clock_s=time.monotonic, applied=lambda: opened.state.applied
-            ),
+            rates=rates,
             readers=reading_uids(config.users),
         )
     )

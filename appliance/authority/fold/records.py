@@ -88,7 +88,8 @@ class IssuedCertificate:
     """What is kept of a certificate until a day after its expiry. ``outcome`` None: still with the token.
 
     ``subject`` is the identity, or ``host:NAME``, that it is for, and ``groups`` those of a provider that it
-    rests on; ``delegate`` is who asked for it on his behalf. ``subject_key`` is the SHA-256 of the key that
+    rests on; ``delegate`` is who asked for it on his behalf, ``enroller`` who asked for a host's, and
+    ``asked_ms`` when that was. ``subject_key`` is the SHA-256 of the key that
     was certified, ``ca_key`` the fingerprint of the one that signs. ``outcome_seq`` is the outcome's entry,
     ``retry`` what a repeated request would be known by. ``revoked``: the serial counts as revoked, by the
     entry ``revoked_seq`` or because there was no good outcome.
@@ -101,11 +102,18 @@ class IssuedCertificate:
     valid_before: int
     groups: tuple[str, ...] = ()
     delegate: str | None = None
+    enroller: str | None = None
+    asked_ms: int = 0
     outcome: Literal["issued", "failed", "abandoned"] | None = None
     outcome_seq: int = 0
     revoked: bool = False
     revoked_seq: int = 0
     retry: RetryName | None = None
+
+    @property
+    def requester(self) -> str:
+        """Who asked for it."""
+        return self.delegate or self.enroller or self.subject
 
     @property
     def may_exist(self) -> bool:

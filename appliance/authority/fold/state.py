@@ -204,6 +204,8 @@ def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
         valid_before=valid_before,
         groups=tuple(map(sys.intern, grantee["groups"])),
         delegate=requester if "on_behalf_of" in data else None,
+        enroller=requester if "host" in data else None,
+        asked_ms=entry.time_ms,
         retry=retry,
     )
     state.by_subject.setdefault(subject, {})[entry.seq] = None

@@ -2,20 +2,23 @@
 
 It comes before everything else that a request costs: what it refuses is decided by nobody and on nobody's
 record. The configuration has a limit for everyone, the policy can have others for some; all of them hold.
+
+A process that begins anew knows what was asked for by the certificates that came of it, and nothing of the
+rest: refusals, requests sent again, orders, explanations, leave and approvals.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from appliance.authority.fold.records import AppliedPolicy
+from appliance.authority.fold.records import AppliedPolicy, IssuedCertificate
 from appliance.buckets import Rate
 from appliance.errors import Refusal
-from appliance.identity.identity import Identity
+from appliance.identity.identity import Identity, Kind
 from appliance.limiter import Limiter
 from appliance.policy.holders import Holders, index_holders
 from appliance.policy.tables import Limit
@@ -63,6 +66,25 @@ class _PolicyBounds:
         """Return those that cover an identity."""
         return [self.bounds[place] for place in self.holders.held_by(identity)]
 
+    def covering_name(self, name: str, groups: Iterable[str]) -> list[_Bound]:
+        """Return those that cover an identity of which it is not on record whether it is a service's."""
+        provider, _, subject = name.partition(":")
+        kinds: tuple[Kind, ...] = ("user", "service")
+        found = {
+            place: self.bounds[place]
+            for kind in kinds
+            for place in self.holders.held_by(
+                Identity(
+                    provider=provider,
+                    subject=subject,
+                    kind=kind,
+                    groups=frozenset(groups),
+                    authenticated_ms=0,
+                )
+            )
+        }
+        return list(found.values())
+
 
 class Rates:
     """A bucket for each identity under each limit that covers it. Thread-safe.
@@ -90,16 +112,47 @@ class Rates:
             Refusal: ``rate-limited``, with the time after which to try again; ``policy-denied``, if a limit
                 never lets so many in at once.
         """
-        applied, caller = self._applied(), str(identity)
+        caller = str(identity)
         with self._lock:
-            if applied is not None and applied.seq != self._of_policy.seq:
-                self._of_policy.follow(applied)
+            self._follow()
             bounds = [*self._everyone, *self._of_policy.covering(identity)]
             now_s = self._clock_s()
             for bound in bounds:
                 _check(bound, caller, now_s, count)
             for bound in bounds:
                 bound.limiter.take(caller, now_s, count)
+
+    def recall(self, certificates: Iterable[IssuedCertificate], now_ms: int) -> None:
+        """Count what was asked for before this process began, as far as certificates, by their seq, tell.
+
+        Of a requester's groups it is those that a certificate rests on.
+        """
+        with self._lock:
+            self._follow()
+            now_s, known = self._clock_s(), dict[tuple[str, tuple[str, ...]], list[_Bound]]()
+            for each in _first_of_requests(certificates):
+                groups = each.groups if each.delegate is None else ()
+                who = (each.requester, groups)
+                if who not in known:
+                    known[who] = [*self._everyone, *self._of_policy.covering_name(*who)]
+                age_s = max(0, now_ms - each.asked_ms) / 1000
+                for bound in known[who]:
+                    if age_s < bound.rate.filling_s:
+                        bound.limiter.take(each.requester, now_s - age_s)
+
+    def _follow(self) -> None:
+        applied = self._applied()
+        if applied is not None and applied.seq != self._of_policy.seq:
+            self._of_policy.follow(applied)
+
+
+def _first_of_requests(certificates: Iterable[IssuedCertificate]) -> Iterator[IssuedCertificate]:
+    """Yield one certificate of each request: those of one follow each other, for one key at one moment."""
+    before: tuple[object, ...] = ()
+    for each in certificates:
+        if (each.seq - 1, each.asked_ms, each.requester, each.subject_key) != before:
+            yield each
+        before = (each.seq, each.asked_ms, each.requester, each.subject_key)
 
 
 def _check(bound: _Bound, caller: str, now_s: float, count: int) -> None:
