@@ -22,6 +22,7 @@ from appliance.identity.identity import Identity, is_subject
 from appliance.identity.ldap_accounts import Account, check_open
 from appliance.identity.ldap_session import Entry, bound, knock, search
 from appliance.identity.settings import LdapTable
+from appliance.identity.sharing import Sharing
 
 MAX_GROUPS: Final = 500
 # That a directory which did not answer is left alone: who has a session should not wait for it each time.
@@ -54,6 +55,7 @@ class LdapDirectory:
         self._apart = apart
         self._kept: OrderedDict[str, tuple[int, Account]] = OrderedDict()
         self._silent_until_ms = 0
+        self._asked = Sharing[Account]()
         self._lock = threading.Lock()
 
     def authenticate(self, name: str, password: str) -> Identity:
@@ -76,6 +78,7 @@ class LdapDirectory:
         Raises:
             InvalidCredential: there is none, or the account is disabled, expired or locked.
             ProviderUnavailable: the directory cannot be asked.
+            ProviderBusy: too many wait for it already.
         """
         if not is_subject(subject):
             raise InvalidCredential("no name that could be one")
@@ -83,12 +86,8 @@ class LdapDirectory:
             until_ms, kept = self._kept.get(subject, (0, None))
         if kept is not None and self._now_ms() < until_ms:
             return self._identity(kept)
-        self._knock()
-        account = self._apart(lambda: self._find(subject, None))
-        if account.name != subject:
-            raise InvalidCredential(f"{subject!r} is written {account.name!r} in the directory")
-        self._keep(account)
-        return self._identity(account)
+        # However often he asks at once, the directory is asked for him once.
+        return self._identity(self._asked.ask(subject, lambda: self._ask(subject)))
 
     def check(self) -> None:
         """Check that the directory answers to the service's own account.
@@ -99,6 +98,14 @@ class LdapDirectory:
         knock(self.settings, self._ca)
         with self._service() as connection:
             search(connection, self.settings.base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
+
+    def _ask(self, subject: str) -> Account:
+        self._knock()
+        account = self._apart(lambda: self._find(subject, None))
+        if account.name != subject:
+            raise InvalidCredential(f"{subject!r} is written {account.name!r} in the directory")
+        self._keep(account)
+        return account
 
     def _knock(self) -> None:
         """See whether the directory answers; after it did not, nobody waits for it again for a while."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from appliance.errors import Refusal
 from appliance.identity.api import identity_of, parse_credential
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderBusy, ProviderUnavailable
 from appliance.identity.identity import Identity, is_subject
 from appliance.identity.providers import Providers
 from appliance.index.queries import Index
@@ -49,7 +49,8 @@ class Authenticator:
         for it is then the authority's to say, who knows.
 
         Raises:
-            Refusal: ``unauthenticated``; ``identity-unavailable`` if a provider would have to be asked.
+            Refusal: ``unauthenticated``; ``identity-unavailable`` or ``overloaded`` if a provider would have
+                to be asked.
         """
         header = request.field("AUTHORIZATION")
         certificate = _peer_certificate(request)
@@ -85,7 +86,7 @@ class Authenticator:
         except InvalidCredential as error:
             log.info("refused: %s", error)
             raise _refused() from error
-        except ProviderUnavailable as error:
+        except (ProviderUnavailable, ProviderBusy) as error:
             raise unavailable(error) from error
 
     def _look_up(self, credential_id: str, now_ms: int) -> CredentialRecord | None:
