@@ -8,6 +8,7 @@ whoever shows none is nobody.
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -103,7 +104,10 @@ class Authenticator:
         return known
 
     def _by_certificate(self, certificate: PeerCertificate, address: str | None) -> Identity:
-        """Name a client certificate whose chain TLS has verified."""
+        """Name a client certificate whose chain TLS has verified: once, however long the connection lasts."""
+        if not _is_current(certificate, self._now_ms() // 1000):
+            log.info("refused: a client certificate that has ended, or not begun")
+            raise _refused()
         uris = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
         spiffe = [uri for uri in uris if uri.startswith("spiffe://")]
         names = [
@@ -129,6 +133,16 @@ def _peer_certificate(request: StrictRequest) -> PeerCertificate | None:
         return None
     found: PeerCertificate | None = connection.getpeercert()
     return found or None
+
+
+def _is_current(certificate: PeerCertificate, now_s: int) -> bool:
+    """Say whether a certificate is valid now (RFC 5280 §4.1.2.5): TLS looks when a handshake is whole.
+
+    It was then; but the connection may be old, or its session one that was taken up again, as can be done
+    without end.
+    """
+    begins_s, ends_s = (ssl.cert_time_to_seconds(certificate[name]) for name in ("notBefore", "notAfter"))
+    return begins_s <= now_s <= ends_s
 
 
 def _refused() -> Refusal:
