@@ -28,7 +28,10 @@ MAX_GROUPS: Final = 500
 # That a directory which did not answer is left alone: who has a session should not wait for it each time.
 PAUSE_MS: Final = 5_000
 _IN_CHAIN: Final = "1.2.840.113556.1.4.1941"  # LDAP_MATCHING_RULE_IN_CHAIN, [MS-ADTS] §3.1.1.3.4.4.3
-_ATTRIBUTES: Final = ["memberOf", "userAccountControl", "accountExpires", "pwdAccountLockedTime"]
+_ATTRIBUTES: Final = [
+    *("memberOf", "userAccountControl", "accountExpires"),
+    *("pwdAccountLockedTime", "pwdStartTime", "pwdEndTime"),
+]
 _MAX_KEPT: Final = 4_096
 _MAX_PASSWORD: Final = 1_024
 

@@ -122,6 +122,23 @@ def test_account_locked_by_an_administrator_is_refused_and_seen_at_a_look_up(dir
         later.look_up("lena")
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("ended", "pwdEndTime: 20200101000000Z"), ("beginner", "pwdStartTime: 20990101000000Z")],
+)
+def test_account_out_of_its_time_is_refused_at_a_look_up_too(
+    directory: Directory, name: str, change: str
+) -> None:
+    people = connect(directory, cache_s=0)
+    directory.change(person(name))
+    assert people.look_up(name).subject == name
+    attribute = change.partition(":")[0]
+    directory.change(f"dn: {person_dn(name)}\nchangetype: modify\nadd: {attribute}\n{change}\n")
+    assert refused(people, name)
+    with pytest.raises(InvalidCredential, match="the account has"):
+        people.look_up(name)
+
+
 def test_account_is_locked_by_wrong_passwords_as_its_directory_says(directory: Directory) -> None:
     directory.change(person("guessed"))
     people = connect(directory)
