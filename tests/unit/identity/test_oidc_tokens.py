@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from appliance.identity.errors import InvalidCredential, ProviderUnavailable
 from appliance.identity.identity import Identity
 from appliance.identity.jwt import is_token
 from appliance.identity.oidc import MAX_TOKEN, OidcProvider, Tokens
-from appliance.identity.oidc_keys import FRESH_S, REFETCH_S, STALE_S, KeyCache
+from appliance.identity.oidc_keys import FRESH_S, REFETCH_S, STALE_S, WAIT_S, KeyCache
 from appliance.identity.settings import OidcTable
 from support.authority import NOW_MS
 from support.issuer import (
@@ -332,6 +335,30 @@ def test_unknown_keys_do_not_make_the_provider_be_asked_more_often_than_its_paus
         if clock.s >= 1_000 + 3 * REFETCH_S:
             break
     assert issuer.asked.count(f"{ISSUER}/keys") <= 4
+
+
+def test_provider_that_hangs_keeps_those_with_unknown_keys_for_a_moment_only() -> None:
+    issuer, clock, asked, go = Issuer(), Clock(), threading.Event(), threading.Event()
+
+    def fetch(url: str) -> Mapping[str, Any]:
+        if clock.s > 1_000:
+            asked.set()
+            go.wait(30)
+        return issuer.fetch(url)
+
+    keys = KeyCache(ISSUER, fetch, clock_s=clock)
+    keys.find("ES256")
+    clock.s += REFETCH_S
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(keys.find, "unknown")
+        assert asked.wait(10)
+        others = [pool.submit(keys.find, f"unknown {number}") for number in range(8)]
+        for each in others:
+            assert isinstance(each.exception(WAIT_S + 10), ProviderUnavailable)
+        assert not first.done()
+        assert keys.find("ES256"), "who has a known key does not wait at all"
+        go.set()
+        assert isinstance(first.exception(10), InvalidCredential)
 
 
 def test_valid_token_is_verified_once_and_not_after_its_end() -> None:
