@@ -17,7 +17,7 @@ import ldap.dn
 from ldap.filter import escape_filter_chars
 from ldap.ldapobject import SimpleLDAPObject
 
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderSilent, ProviderUnavailable
 from appliance.identity.identity import Identity, is_subject
 from appliance.identity.ldap_accounts import Account, check_open
 from appliance.identity.ldap_session import Entry, bound, knock, search
@@ -70,8 +70,7 @@ class LdapDirectory:
         """
         if not is_subject(name) or not 0 < len(password) <= _MAX_PASSWORD or "\0" in password:
             raise InvalidCredential("no name, or no password, that could be one")
-        self._knock()
-        account = self._apart(lambda: self._find(name, password))
+        account = self._converse(lambda: self._find(name, password))
         self._keep(account)
         return self._identity(account)
 
@@ -87,7 +86,7 @@ class LdapDirectory:
             raise InvalidCredential("no name that could be one")
         with self._lock:
             until_ms, kept = self._kept.get(subject, (0, None))
-        if kept is not None and self._now_ms() < until_ms:
+        if kept is not None and 0 < until_ms - self._now_ms() <= self.settings.cache_s * 1000:
             return self._identity(kept)
         # However often he asks at once, the directory is asked for him once.
         return self._identity(self._asked.ask(subject, lambda: self._ask(subject)))
@@ -103,20 +102,20 @@ class LdapDirectory:
             search(connection, self.settings.base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
 
     def _ask(self, subject: str) -> Account:
-        self._knock()
-        account = self._apart(lambda: self._find(subject, None))
+        account = self._converse(lambda: self._find(subject, None))
         if account.name != subject:
             raise InvalidCredential(f"{subject!r} is written {account.name!r} in the directory")
         self._keep(account)
         return account
 
-    def _knock(self) -> None:
-        """See whether the directory answers; after it did not, nobody waits for it again for a while."""
-        if self._now_ms() < self._silent_until_ms:
-            raise ProviderUnavailable(f"{self.settings.url}: it did not answer a moment ago")
+    def _converse(self, talk: Callable[[], Account]) -> Account:
+        """See whether the directory answers, and talk to it; after a silence nobody waits for it a while."""
+        if 0 < self._silent_until_ms - self._now_ms() <= PAUSE_MS:  # not for hours, if the clock goes back
+            raise ProviderSilent(f"{self.settings.url}: it did not answer a moment ago")
         try:
             knock(self.settings, self._ca)
-        except ProviderUnavailable:
+            return self._apart(talk)
+        except ProviderSilent:
             self._silent_until_ms = self._now_ms() + PAUSE_MS
             raise
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
+import threading
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -216,6 +219,52 @@ def test_servers_certificate_must_be_for_its_name_and_of_the_configured_ca(
 
 def test_wrong_password_of_the_service_itself_is_the_directorys_trouble(directory: Directory) -> None:
     assert "cn=chancery" in unavailable(connect(directory, password="wrong"))
+
+
+def test_clock_that_is_set_back_does_not_make_an_old_answer_a_good_one(directory: Directory) -> None:
+    directory.change(person("olga"))
+    clock = Clock()
+    people = connect(directory, clock)
+    assert people.look_up("olga").subject == "olga"
+    locked = "changetype: modify\nadd: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n"
+    directory.change(f"dn: {person_dn('olga')}\n{locked}")
+    clock.ahead_ms = -3_600_000
+    with pytest.raises(InvalidCredential, match="locked"):
+        people.look_up("olga")
+
+
+def test_directory_that_says_nothing_after_tls_is_waited_for_once(directory: Directory) -> None:
+    key, certificate = directory.directory / "slapd.key", directory.directory / "slapd.pem"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    ended = threading.Event()
+
+    def hold(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True):
+            ended.wait(30)
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError), ThreadPoolExecutor(4) as pool:
+            while not ended.is_set():
+                pool.submit(hold, listener.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        clock, port = Clock(), listener.getsockname()[1]
+        people = connect(directory, clock, url=f"ldaps://127.0.0.1:{port}", timeout_s=0.5)
+        assert "TIMEOUT" in unavailable(people)
+        assert "a moment ago" in unavailable(people)
+        clock.ahead_ms = ldap_directory.PAUSE_MS
+        assert "TIMEOUT" in unavailable(people)
+        ended.set()
+        with socket.create_connection(("127.0.0.1", port)):
+            thread.join(10)
+
+
+def test_service_account_that_is_refused_is_no_silence(directory: Directory) -> None:
+    people = connect(directory, password="wrong")
+    assert ["cn=chancery" in unavailable(people) for _ in range(2)] == [True, True]
 
 
 def test_directory_that_nobody_listens_for_or_that_hangs_is_unavailable_in_time(directory: Directory) -> None:
