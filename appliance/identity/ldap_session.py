@@ -146,7 +146,9 @@ def _secure(connection: SimpleLDAPObject, settings: LdapTable, ca: str | None) -
     connection.protocol_version = ldap.VERSION3
     connection.timeout = settings.timeout_s
     # No network timeout: with one, libldap on GnuTLS spins through a handshake that nobody answers, for ever.
-    # Without, it waits; knock() has seen the server answer a moment before, and a host that goes is noticed.
+    # Without, it waits; knock() has seen the server answer a moment before, and a host that goes is noticed:
+    # also the first address of several, which knock() may have passed by.
+    connection.set_option(ldap.OPT_TCP_USER_TIMEOUT, int(settings.timeout_s * 1000))
     for option, value in _KEEP_ALIVE.items():
         connection.set_option(option, value)
     connection.set_option(ldap.OPT_REFERRALS, 0)

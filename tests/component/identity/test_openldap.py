@@ -16,7 +16,7 @@ from ldap import SCOPE_SUBTREE
 
 from appliance.clock import now_ms, now_s
 from appliance.identity import ldap_directory, ldap_session
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderSilent, ProviderUnavailable
 from appliance.identity.ldap_directory import LdapDirectory
 from appliance.identity.ldap_session import bound, search
 from appliance.identity.settings import LdapTable
@@ -260,6 +260,27 @@ def test_directory_that_says_nothing_after_tls_is_waited_for_once(directory: Dir
         ended.set()
         with socket.create_connection(("127.0.0.1", port)):
             thread.join(10)
+
+
+def test_address_at_which_nobody_answers_is_given_up_after_the_time_limit(directory: Directory) -> None:
+    with contextlib.ExitStack() as stack:
+        # One whose queue is full, and whom the kernel drops connections to, as a host that is down.
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"ldaps://127.0.0.1:{full.getsockname()[1]}"
+        settings = connect(directory, url=url, timeout_s=0.5).settings
+
+        def talk() -> None:
+            with bound(settings, str(settings.ca), settings.bind_dn, SERVICE_PASSWORD):
+                pass
+
+        with ThreadPoolExecutor(1) as pool:
+            assert isinstance(pool.submit(talk).exception(20), ProviderSilent)
 
 
 def test_service_account_that_is_refused_is_no_silence(directory: Directory) -> None:
