@@ -158,7 +158,8 @@ def parse_keys(document: Mapping[str, Any]) -> dict[str, Key]:
 
 
 def _parse_key(members: Mapping[str, Any]) -> Key | None:
-    if members.get("use", "sig") != "sig" or "verify" not in members.get("key_ops", ["verify"]):
+    operations = members.get("key_ops", ["verify"])
+    if members.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
     # Weak by its length already: joserfc would take it, with a warning.
     if members.get("kty") == "RSA" and len(str(members.get("n"))) < MIN_RSA_BITS // 6:

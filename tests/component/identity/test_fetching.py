@@ -119,6 +119,14 @@ def test_only_https_is_spoken(url: str) -> None:
         post_form(url, {}, make_context(None))
 
 
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:65536", "127.0.0.1:port", "[::1", "two words", "a\r\nb", "é" * 70]
+)
+def test_url_that_names_no_server_is_an_unavailable_provider(host: str) -> None:
+    with pytest.raises(ProviderUnavailable):
+        get_json(f"https://{host}/x", make_context(None))
+
+
 def test_file_of_cas_that_is_none_is_an_unavailable_provider(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("")
     for name in ("empty.pem", "missing.pem"):

@@ -424,6 +424,10 @@ def test_keys_that_are_no_use_are_left_out_and_others_are_not() -> None:
         {"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0", "kid": "shared"},
         {"kty": "future", "kid": "future"},
         {"kty": "EC", "kid": "torn"},
+        *(
+            ECKey.generate_key("P-256").as_dict(private=False) | {"kid": "odd", "key_ops": each}
+            for each in (5, None, "verify", ["sign"])
+        ),
         "no key",
         ECKey.generate_key("P-256").as_dict(private=False) | {"kid": 7},
     ]
