@@ -127,6 +127,10 @@ class LdapDirectory:
             subject = entry.text(self.settings.login_attribute)
             if subject is None or not is_subject(subject):
                 raise InvalidCredential(f"{entry.dn} has no single {self.settings.login_attribute}")
+            # Directories take more for the same than that, such as letters of full width; and each spelling
+            # would be another name to whoever counts the passwords that are tried for one.
+            if subject.casefold() != name.casefold():
+                raise InvalidCredential(f"{name!r} is written {subject!r} in the directory")
             if password is not None:
                 with bound(self.settings, self._ca, entry.dn, password):
                     pass

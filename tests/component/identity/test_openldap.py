@@ -84,6 +84,13 @@ def test_subject_is_written_as_the_directory_has_it(directory: Directory) -> Non
     assert connect(directory).authenticate("ADA", PASSWORD).subject == "ada"
 
 
+@pytest.mark.parametrize("name", ["\uff41da", "\u24d0da", "\uff41\uff44\uff41"])
+def test_name_in_other_letters_is_no_accounts_though_the_directory_knows_it(
+    directory: Directory, name: str
+) -> None:
+    assert "is written 'ada'" in refused(connect(directory), name)
+
+
 @pytest.mark.parametrize("password", ["", "wrong", PASSWORD + "\0", PASSWORD + " ", "x" * 1_025])
 def test_wrong_or_empty_password_identifies_nobody(directory: Directory, password: str) -> None:
     people = connect(directory)
