@@ -112,6 +112,7 @@ class OidcTable(_Table):
     subject: Annotated[_Text, AfterValidator(_check_subject), Field(description="claim or template")] = "sub"
     groups: Annotated[str | None, Field(max_length=128, description="claim that lists groups")] = None
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256", "ES256")
+    must_have: Annotated[tuple[_Text, ...], Field(description="claims without which a token is refused")] = ()
     mfa_amr: Annotated[tuple[_Text, ...], Field(description="values of amr that are multi-factor")] = ("mfa",)
     mfa_acr: Annotated[tuple[_Text, ...], Field(description="values of acr that are multi-factor")] = ()
     scopes: Annotated[tuple[_Text, ...], Field(description="that `chancery login` asks for")] = ("openid",)

@@ -230,6 +230,20 @@ def test_time_of_authentication_is_that_of_the_token_if_the_provider_does_not_sa
     assert identify(issuer, {"auth_time": None}).authenticated_ms == (NOW_S - 10) * 1000
 
 
+def test_token_without_a_claim_that_it_must_have_identifies_nobody(issuer: Issuer) -> None:
+    """As of a CI job that has named the people's client as its audience."""
+    of_job = {
+        "sub": "project_path:evil/job:ref_type:branch:ref:main",
+        "groups_direct": ["dba"],
+        "auth_time": None,
+    }
+    settings: dict[str, Any] = {"groups": "groups_direct", "must_have": ("auth_time",)}
+    assert identify(issuer, {"groups_direct": ["dba"]}, **settings).groups == {"oidc:dba"}
+    token = issuer.sign(claims(NOW_S, **of_job))
+    assert "auth_time" in refused(issuer, token, **settings)
+    assert tokens(issuer, groups="groups_direct").identify(token).groups == {"oidc:dba"}, "or else it would"
+
+
 def test_subject_is_the_claim_that_the_configuration_names(issuer: Issuer) -> None:
     assert identify(issuer, {"oid": "0b1c"}, subject="oid").subject == "0b1c"
 
