@@ -12,6 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.errors import ConfigError
+from appliance.ssh.errors import SshFormatError
 from appliance.ssh.wire import Reader, encode_byte, encode_string, encode_uint32
 
 _REQUEST_IDENTITIES: Final = 11
@@ -104,3 +105,5 @@ def connected(path: str | None) -> Iterator[Agent]:
             yield Agent(connection)
         except OSError as error:
             raise ConfigError(f"the ssh-agent at {path} does not answer: {error}") from error
+        except SshFormatError as error:
+            raise ConfigError(f"what answers at {path} is no ssh-agent: {error}") from error
