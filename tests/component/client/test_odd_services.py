@@ -25,7 +25,7 @@ SESSION: Final = {"credential": "c", "expires": LATER}
 LINE: Final = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29t"
 ODD_PROVIDERS: Final[tuple[object, ...]] = (
     *([], {}, "x", None),
-    *({"providers": each} for each in (5, [5], [{}])),
+    *({"providers": 5}, {"providers": [5]}, {"providers": [{}]}),
 )
 CERTIFICATE: Final = {"certificate": LINE, "serial": "5", "principals": ["root"], "valid_before": LATER}
 
@@ -123,6 +123,16 @@ def test_answer_that_is_none_of_chancery_is_said_in_a_line(odd: Odd, path: str, 
     done = odd.log_in("--user", "ada")
     assert done.exit_code == 1
     assert f"127.0.0.1 does not answer {path} as Chancery does" in done.output
+
+
+def test_what_a_server_says_is_no_order_to_the_terminal(odd: Odd) -> None:
+    said = "\x1b[2Jred\x1b]0;title\x07\x9b5A\u202egood"
+    odd.answer("/v1/providers", {"type": "/problems/internal", "detail": said}, status=500)
+    done = odd.log_in()
+    assert "\\x1b[2Jred\\x1b]0;title\\x07\\x9b5A\\u202egood\n" in done.output
+    odd.answer("/v1/providers", PROVIDERS)
+    odd.answer("/v1/whoami", {"identity": said})
+    assert "logged in as \\x1b[2Jred" in odd.log_in("--user", "ada").output
 
 
 def test_status_of_another_server_is_no_answer_either(odd: Odd) -> None:
