@@ -120,8 +120,9 @@ def login(
                 raise
         else:
             return
-    known = _sign_in(client, url, ca_file, ways)
-    _show(known, _fill(client, known, wishes, key), as_json=as_json)
+    signed_in = _sign_in(client, url, ca_file, ways)
+    certificates = _fill(client, signed_in, wishes, key, before=known)
+    _show(signed_in, certificates, as_json=as_json)
 
 
 @click.command(epilog=examples("chancery logout"))
@@ -130,13 +131,15 @@ def login(
 def logout(as_json: bool) -> None:
     """Forget the login, and remove its certificates from the ssh-agent.
 
-    Certificates that were issued are not revoked by it; `chancery cert revoke` does that.
+    Certificates that were issued are not revoked by it; `chancery cert revoke` does that. The file of one, which
+    lies beside a key of yours (`--key`), stays.
     """
+    known = load_login(user_directory())
     forgotten = forget_login(user_directory())
     removed = 0
-    if (path := agent_socket()) is not None:
+    if known is not None and (path := agent_socket()) is not None:
         with connected(path) as agent:
-            removed = empty(agent)
+            removed = empty(agent, known.identity)
     if as_json:
         show_json({"forgotten": forgotten, "removed": removed})
     else:
@@ -216,12 +219,19 @@ def _open(url: str, *, browser: bool) -> None:
 
 
 def _fill(
-    client: ServiceClient, known: Login, wishes: dict[str, object], key: Path | None
+    client: ServiceClient,
+    known: Login,
+    wishes: dict[str, object],
+    key: Path | None,
+    *,
+    before: Login | None = None,
 ) -> list[Certificate]:
-    if key is not None:
-        return fill_with_file(client, known.credential, wishes, key, now_s=now_s())
     with connected(agent_socket()) as agent:
-        return fill_with_new_key(client, known.credential, wishes, agent, label=known.url, now_s=now_s())
+        if before is not None and before.identity != known.identity:
+            empty(agent, before.identity)
+        if key is not None:
+            return fill_with_file(client, known, wishes, key, agent, now_s=now_s())
+        return fill_with_new_key(client, known, wishes, agent, now_s=now_s())
 
 
 def _show(known: Login, certificates: list[Certificate], *, as_json: bool) -> None:

@@ -10,25 +10,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.client.agent import Agent
 from appliance.client.replies import Certificate, Certificates
+from appliance.client.saved import Login
 from appliance.client.service import ServiceClient
 from appliance.errors import ConfigError
+from appliance.key_ids import is_key_id_of
+from appliance.ssh.certificate import inspect_certificate_blob
+from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import format_public_key_line, from_cryptography
 
 _ROUTE: Final = "/v1/certificates/user"
-# What the agent shows of a key that was made here, and by which it is found again.
+# What the agent shows of a key that was made here.
 COMMENT: Final = "chancery "
 # What an agent can count (draft-ietf-sshm-ssh-agent): 136 years.
 _MAX_LIFETIME_S: Final = 2**32 - 1
 
 
 def fill_with_new_key(
-    client: ServiceClient,
-    credential: str,
-    wishes: dict[str, object],
-    agent: Agent,
-    *,
-    label: str,
-    now_s: int,
+    client: ServiceClient, login: Login, wishes: dict[str, object], agent: Agent, *, now_s: int
 ) -> list[Certificate]:
     """Make an Ed25519 key that is nowhere but in the agent, and obtain its certificates; return them.
 
@@ -40,19 +38,20 @@ def fill_with_new_key(
     """
     key = Ed25519PrivateKey.generate()
     line = format_public_key_line(from_cryptography(key.public_key()))
-    certificates = _obtain(client, credential, wishes | {"public_key": line})
-    empty(agent)
+    certificates = _obtain(client, login, wishes | {"public_key": line})
+    empty(agent, login.identity)
     for each in certificates:
-        agent.add_certificate(key, each.blob, f"{COMMENT}{label}", _lifetime_s(each, now_s))
+        agent.add_certificate(key, each.blob, f"{COMMENT}{login.url}", _lifetime_s(each, now_s))
     return certificates
 
 
 def fill_with_file(
-    client: ServiceClient, credential: str, wishes: dict[str, object], path: Path, *, now_s: int
+    client: ServiceClient, login: Login, wishes: dict[str, object], path: Path, agent: Agent, *, now_s: int
 ) -> list[Certificate]:
     """Obtain certificates for the key in a file, and have ``ssh-add`` add both; return them.
 
-    The certificate stays beside the key, as ssh looks for it; of several, the one that lasts longest.
+    What an earlier login put there goes. The certificate stays beside the key, as ssh looks for it; of
+    several, the one that lasts longest.
 
     Raises:
         Refusal: the service's.
@@ -63,7 +62,8 @@ def fill_with_file(
         line = public.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{public}: cannot be read: {error}") from error
-    certificates = _obtain(client, credential, wishes | {"public_key": line})
+    certificates = _obtain(client, login, wishes | {"public_key": line})
+    empty(agent, login.identity)
     beside = path.with_name(f"{path.name}-cert.pub")
     for each in sorted(certificates, key=lambda one: _lifetime_s(one, now_s)):
         beside.write_text(f"{each.certificate}\n", "utf-8")
@@ -74,16 +74,23 @@ def fill_with_file(
     return certificates
 
 
-def empty(agent: Agent) -> int:
-    """Remove from an agent what was put there by :func:`fill_with_new_key`; return how many there were."""
-    ours = [held for held in agent.held() if held.comment.startswith(COMMENT)]
+def empty(agent: Agent, identity: str) -> int:
+    """Remove an identity's certificates from an agent, of whatever key; return how many there were."""
+    ours = [held for held in agent.held() if _is_of(held.blob, identity)]
     for held in ours:
         agent.remove(held.blob)
     return len(ours)
 
 
-def _obtain(client: ServiceClient, credential: str, wishes: dict[str, object]) -> list[Certificate]:
-    return client.post(_ROUTE, Certificates, wishes, credential).certificates
+def _is_of(blob: bytes, identity: str) -> bool:
+    try:
+        return is_key_id_of(inspect_certificate_blob(blob).content.key_id, identity)
+    except SshFormatError:  # a key without a certificate, or somebody else's of a kind that we do not know
+        return False
+
+
+def _obtain(client: ServiceClient, login: Login, wishes: dict[str, object]) -> list[Certificate]:
+    return client.post(_ROUTE, Certificates, wishes, login.credential).certificates
 
 
 def _lifetime_s(certificate: Certificate, now_s: int) -> int:
