@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from appliance.policy.document import Policy
 from appliance.policy.requirements import able_to_approve
@@ -55,9 +54,7 @@ def _check_days(policy: Policy, grant: Grant) -> _Found:
         yield "when", f"there is no schedule {grant.when!r}"
     elif first is not None and last is not None:
         # The day before may open a window that reaches into the first one.
-        days = {
-            (first + timedelta(days=each)).weekday() for each in range(-1, min(7, (last - first).days + 1))
-        }
+        days = {(first.weekday() + each) % 7 for each in range(-1, min(7, (last - first).days + 1))}
         if not any(days & window.days for window in schedule.windows):
             yield "when", f"the schedule {grant.when!r} is shut on all days from {first} until {last}"
 
