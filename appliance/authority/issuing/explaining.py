@@ -22,6 +22,7 @@ from appliance.identity.identity import Identity
 from appliance.moments import parse_moment_ms
 from appliance.policy.circumstances import Circumstances
 from appliance.policy.document import Policy
+from appliance.policy.evaluate import Host
 from appliance.policy.explain import Explained, Question, explain
 from appliance.policy.roles import may_act
 from appliance.policy.zones import format_moment
@@ -48,6 +49,9 @@ class Explainable:
 def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Explainable:
     """Take from the state what an answer takes, for whoever may have it: anyone about himself, auditors all.
 
+    To who sees only himself a host or a host group that there is not is one that none of his grants is on:
+    he learns nothing of others'.
+
     Raises:
         Refusal: ``policy-denied``; ``not-found``, host or host group are none, or the moment has passed;
             ``issuance-halted``, there is no policy.
@@ -58,10 +62,9 @@ def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Exp
     if not auditor and (not himself or body.groups):
         detail = f"{caller} has not the role auditor, and may ask about himself only, as he is"
         raise Refusal("policy-denied", detail, rule="certificate.read")
-    host = None if body.host is None else state.hosts.get(body.host)
-    if body.host is not None and host is None:
+    if auditor and body.host is not None and body.host not in state.hosts:
         raise Refusal("not-found", f"{body.host} is not registered")
-    if body.host_group is not None and body.host_group not in policy.host_groups:
+    if auditor and body.host_group is not None and body.host_group not in policy.host_groups:
         raise Refusal("not-found", f"there is no host group {body.host_group}")
     identity = caller if himself and not body.groups else _suppose(body, caller)
     return Explainable(
@@ -73,13 +76,17 @@ def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Exp
         question=Question(
             identity=identity,
             at_s=_find_moment(body, now_s),
-            host=host,
+            host=None if body.host is None else state.hosts.get(body.host, _in_no_group(body.host)),
             host_group=body.host_group,
             login=body.login,
             knows_groups=identity is caller,
             everyone=auditor,
         ),
     )
+
+
+def _in_no_group(name: str) -> Host:
+    return Host(name=name, customer="", names=(), labels=(), seq=0)
 
 
 def _suppose(body: ExplainBody, caller: Identity) -> Identity:
