@@ -20,6 +20,7 @@ from appliance.errors import Refusal
 from appliance.explanations import ExplainBody
 from appliance.identity.identity import Identity
 from appliance.moments import parse_moment_ms
+from appliance.policy.bars import Bars, find_bars
 from appliance.policy.circumstances import Circumstances
 from appliance.policy.document import Policy
 from appliance.policy.evaluate import Host
@@ -44,6 +45,7 @@ class Explainable:
     max_ttl_s: int
     question: Question
     circumstances: Circumstances
+    bars: Bars
 
 
 def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Explainable:
@@ -73,6 +75,7 @@ def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Exp
         size=state.size,
         max_ttl_s=state.max_ttl_s,
         circumstances=find_circumstances(state, applied, identity),
+        bars=find_bars(policy, state.locks, identity, _phases(state, policy)),
         question=Question(
             identity=identity,
             at_s=_find_moment(body, now_s),
@@ -83,6 +86,16 @@ def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Exp
             everyone=auditor,
         ),
     )
+
+
+def _phases(state: State, policy: Policy) -> dict[str, str]:
+    """Return for each customer whether its user CA signs: ``signing``, ``halted`` or ``none``."""
+    phases = dict.fromkeys(policy.customers, "none")
+    for name, customer in policy.customers.items():
+        ca = state.cas.get(customer.user_ca)
+        if ca is not None and ca.signing_key is not None and (ca.type, ca.customer) == ("user", name):
+            phases[name] = "halted" if ca.signing_key.halted else "signing"
+    return phases
 
 
 def _in_no_group(name: str) -> Host:
@@ -111,7 +124,9 @@ def _find_moment(body: ExplainBody, now_s: int) -> int:
 
 def answer(found: Explainable) -> dict[str, Any]:
     """Answer the question, as the route has it."""
-    explanation = explain(found.policy, found.question, found.circumstances, max_ttl_s=found.max_ttl_s)
+    explanation = explain(
+        found.policy, found.question, found.circumstances, found.bars, max_ttl_s=found.max_ttl_s
+    )
     rendered: dict[str, Any] = {
         "subject": str(found.question.identity),
         "at": format_moment(found.question.at_s),
