@@ -164,12 +164,16 @@ def histories(draw: st.DrawFn, *, max_steps: int = 30) -> list[Entry]:
 
 def _apply(draw: st.DrawFn, history: History) -> None:
     text = draw(policies)
+    apply_text(history, text, holidays=draw(st.sampled_from((["2025-12-25"], ["2025-11-24", "2025-12-25"]))))
+
+
+def apply_text(history: History, text: str, *, holidays: list[str]) -> None:
+    """Append what applies a policy of one file, in two parts."""
     half = len(text) // 2
     first = history.add("policy.file", {"name": "p.toml", "part": 0, "parts": 2, "text": text[:half]}).seq
     history.add("policy.file", {"name": "p.toml", "part": 1, "parts": 2, "text": text[half:]})
     file = {"name": "p.toml", "sha256": "00", "seqs": [first, first + 1]}
-    dates = draw(st.sampled_from((["2025-12-25"], ["2025-11-24", "2025-12-25"])))
-    calendar = {"calendar": "DE", "first_year": 2025, "last_year": 2026, "dates": dates}
+    calendar = {"calendar": "DE", "first_year": 2025, "last_year": 2026, "dates": holidays}
     applied = {"files": [file], "evaluator": 2, "holidays": [calendar]}
     history.add("policy.applied", applied | ordered("policy.apply"))
 
