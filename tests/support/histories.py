@@ -153,9 +153,15 @@ policies = st.builds(
 
 @st.composite
 def histories(draw: st.DrawFn, *, max_steps: int = 30) -> list[Entry]:
-    """Draw a history: what the authority could write, and some things that it would not."""
+    """Draw a history: what the authority could write, and some things that it would not.
+
+    Most begin with a policy and with hosts: without, hardly a question has an answer.
+    """
     history = begin()
-    steps = draw(st.lists(st.sampled_from(_STEPS), min_size=1, max_size=max_steps))
+    if draw(st.integers(0, 5)):
+        for step in (_apply, _register, _register, _register):
+            step(draw, history)
+    steps = draw(st.lists(st.sampled_from(_STEPS), min_size=min(8, max_steps), max_size=max_steps))
     for step in steps:
         history.now_ms += draw(st.sampled_from(STEPS_MS))
         step(draw, history)
