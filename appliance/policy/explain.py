@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from appliance.identity.identity import Identity
+from appliance.identity.identity import Identity, kind_of
 from appliance.policy.bars import NO_BARS, Bars
 from appliance.policy.circumstances import PLAIN, Circumstances
 from appliance.policy.document import FiledGrant, Policy
@@ -188,7 +188,8 @@ def _find_covers(policy: Policy, grant: Grant, question: Question) -> Iterator[s
     """Yield how a grant covers the identity: "" for certain, else by a provider's group that he may be in."""
     name, who = str(question.identity), grant.who
     named = {"user": who.users, "service": who.services}
-    kinds = [question.identity.kind] if question.knows_groups else list(named)
+    kind = question.identity.kind if question.knows_groups else kind_of(name)
+    kinds = list(named) if kind is None else [kind]
     if any(name in named.get(kind, ()) for kind in kinds):
         yield ""
     for group in who.groups:

@@ -155,6 +155,21 @@ def test_leave_and_approvals_count() -> None:
     assert rules(later["urgent"]) == ["require.approvals"]
 
 
+def test_kind_that_a_name_tells_by_its_form_is_known_of_everybody() -> None:
+    named = POLICY.replace('users = ["oidc:eve"]', 'services = ["mtls:spiffe://x/eve", "api:eve"]')
+    as_user = parse(named.replace("services", "users").replace('"mtls:spiffe://x/eve", ', ""))
+    eve = Identity(provider="mtls", subject="spiffe://x/eve", kind="user", authenticated_ms=0)
+    for policy, who, verdict in (
+        (parse(named), eve, "gives"),
+        (parse(named), replace(eve, provider="api", subject="eve"), "gives"),
+        (as_user, replace(eve, provider="api", subject="eve"), "gives"),
+        (parse(named), replace(eve, subject="eve"), "refuses"),
+    ):
+        explanation = explain(policy, replace(ASKED, identity=who), max_ttl_s=86_400)
+        (others,) = (each for each in explanation.grants if each.filed.grant.name == "others")
+        assert others.verdict == verdict
+
+
 def barred(locks: Locks, question: Question = ASKED, phase: str = "signing") -> dict[str, Explained]:
     bars = find_bars(parse(), locks, question.identity, {"acme": phase})
     explanation = explain(parse(), question, bars=bars, max_ttl_s=31 * 86_400)
