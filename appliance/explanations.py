@@ -6,9 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appliance.policy.fields import MomentField
-
-_Word = Annotated[str, Field(min_length=1, max_length=300)]
+from appliance.policy.fields import HostGroupField, HostNameField, LoginField, MomentField, ReferenceField
 
 
 class ExplainBody(BaseModel):
@@ -16,9 +14,9 @@ class ExplainBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    subject: _Word | None = None
-    host: _Word | None = None
-    host_group: _Word | None = None
-    login: _Word | None = None
+    subject: ReferenceField | None = None
+    host: HostNameField | None = None
+    host_group: HostGroupField | None = None
+    login: LoginField | None = None
     at: MomentField | None = None
-    groups: Annotated[list[_Word], Field(max_length=150)] | None = None
+    groups: Annotated[list[ReferenceField], Field(max_length=150)] | None = None

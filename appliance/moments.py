@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
+# Cursors have room for no later one, and nothing that is reckoned from one leaves the calendar.
+_END_MS: Final = int(datetime(2500, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -21,6 +23,6 @@ def parse_moment_ms(text: str) -> int:
         moment = int(datetime.fromisoformat(text.upper()).timestamp() * 1000)
     except (OverflowError, OSError, ValueError) as error:
         raise ValueError(f"got {text[:40]!r}, and there is no such moment") from error
-    if moment < 0:
-        raise ValueError(f"got {text[:40]!r}, expected a moment after 1970")
+    if not 0 <= moment < _END_MS:
+        raise ValueError(f"got {text[:40]!r}, expected a moment after 1970 and before 2500")
     return moment

@@ -105,6 +105,17 @@ class Identity:
         )
 
 
+def kind_of(name: str) -> Kind | None:
+    """Return the kind that a ``provider:subject`` tells by its form; None if its provider says it each time.
+
+    A client certificate with a ``spiffe://`` URI is a service's, any other a user's; a local one is a user.
+    """
+    provider, _, subject = name.partition(":")
+    if provider not in {"mtls", "local"}:
+        return None
+    return "service" if provider == "mtls" and subject.startswith("spiffe://") else "user"
+
+
 def grantee_of(data: Mapping[str, Any]) -> IdentityData:
     """Return, from an intent's data, whom its certificate is for: who asked, or on whose behalf he did."""
     grantee: IdentityData = data.get("on_behalf_of", data["identity"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from appliance.errors import malformed
 from appliance.index.cursors import cursor_pattern, format_cursor, parse_cursor
@@ -27,6 +27,7 @@ from appliance.policy.document import Policy
 from appliance.policy.locks import Locks, Target
 from appliance.policy.opening import Hours, Shut
 from appliance.policy.roles import ALL, Customers, narrow
+from appliance.policy.tables import Grant
 from appliance.policy.terms import When, find_next, open_grant
 
 Basis = Literal["certificates", "policy"]
@@ -201,13 +202,15 @@ def _by_policy(
     )
     locks = scene.snapshot.locks(scene.prefix.upto)
     when = When(start_s=at_s, latest_s=at_s, max_ttl_s=max_ttl_s)
+    opened: dict[int, _Opens] = {}  # by the grant's number: a grant can have a million lines
     for reachable in lines:
-        grant = reachable.filed.grant
+        number, grant = reachable.line[0], reachable.filed.grant
         hours = scene.policy.hours(grant)
-        opening = open_grant(grant, hours, (), when)
-        opens_s = find_next(grant, hours, (), when, opening) if isinstance(opening, Shut) else None
-        if isinstance(opening, Shut) and opens_s is None:
-            continue  # it never gives anything again
+        if number not in opened:
+            opened[number] = _find_opens(grant, hours, when)
+        opens = opened[number]
+        if opens.never:
+            continue
         ca = scene.policy.customers[reachable.group.customer].user_ca
         yield (
             reachable.line,
@@ -220,9 +223,22 @@ def _by_policy(
                 locked=_find_lock(locks, scene.policy, reachable, ca),
                 reachable=reachable,
                 hours=hours,
-                opens_s=opens_s,
+                opens_s=opens.opens_s,
             ),
         )
+
+
+class _Opens(NamedTuple):
+    """When a grant that is shut opens, None if it is open; or that it never gives anything again."""
+
+    opens_s: int | None
+    never: bool
+
+
+def _find_opens(grant: Grant, hours: Hours, when: When) -> _Opens:
+    opening = open_grant(grant, hours, (), when)
+    opens_s = find_next(grant, hours, (), when, opening) if isinstance(opening, Shut) else None
+    return _Opens(opens_s=opens_s, never=isinstance(opening, Shut) and opens_s is None)
 
 
 def _find_lock(locks: Locks, policy: Policy, reachable: Reachable, ca: str) -> int | None:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from appliance.policy.check_grants import check_grants, check_who
+from appliance.policy.check_grants import check_grants, check_satisfiable, check_who
 from appliance.policy.document import Policy, PolicyError, Problem
 from appliance.policy.powers import are_several
 from appliance.policy.roles import ORDER_ROLES, able_to_order
@@ -17,18 +17,32 @@ from appliance.policy.tables import Document, HostGroup, Operator
 from appliance.ssh.keys import PublicKey
 
 _Found = Iterator[tuple[str, str]]
+_Check = Callable[[Policy, Document], _Found]
 
 
 def check_policy(policy: Policy) -> None:
-    """Check a parsed policy as a whole.
+    """Check a parsed policy as a whole, before it is applied.
 
     Raises:
         PolicyError: with everything that is wrong with it.
     """
+    _check(policy, (*_CHECKS, check_satisfiable))
+
+
+def check_recorded(policy: Policy) -> None:
+    """Check a policy that was applied, maybe by an earlier version: what decisions take for granted.
+
+    Raises:
+        PolicyError: with everything that is wrong with it.
+    """
+    _check(policy, _CHECKS)
+
+
+def _check(policy: Policy, checks: Sequence[_Check]) -> None:
     problems = [
         Problem(file=name, where=where, message=message)
         for name, document in policy.documents
-        for check in _CHECKS
+        for check in checks
         for where, message in check(policy, document)
     ]
     problems += [Problem(file=name, where=where, message=message) for name, where, message in _twice(policy)]
@@ -179,7 +193,7 @@ def _twice(policy: Policy) -> Iterator[tuple[str, str, str]]:
                 seen.add((kind, name))
 
 
-_CHECKS: Final[tuple[Callable[[Policy, Document], _Found], ...]] = (
+_CHECKS: Final[tuple[_Check, ...]] = (
     _check_own_file,
     _check_customer,
     _check_host_groups,

@@ -3,14 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from typing import Final
 
+from appliance.identity.identity import Kind, kind_of
 from appliance.policy.document import Policy
 from appliance.policy.requirements import able_to_approve
 from appliance.policy.tables import Document, Grant, Who
 from appliance.ssh.keys import SK_TYPES
 
+# The providers that never say of more than one factor.
+_ONE_FACTOR: Final = frozenset({"mtls", "api", "local"})
+
 _Found = Iterator[tuple[str, str]]
+
+
+def check_satisfiable(policy: Policy, document: Document) -> _Found:
+    """Yield which grants and limits of a file are for nobody, as far as the form of names tells.
+
+    What is on record is not held against it: earlier versions let it pass, and it gave nothing.
+    """
+    for grant in document.grants:
+        where = f'grant "{grant.name}"'
+        yield from ((f"{where}: {key}", message) for key, message in _check_kinds(grant.who))
+        yield from ((f"{where}: {key}", message) for key, message in _check_factors(policy, grant))
+    for limit in () if document.appliance is None else document.appliance.limits:
+        where = f'appliance: limit "{limit.name}"'
+        yield from ((f"{where}: {key}", message) for key, message in _check_kinds(limit.who))
+
+
+def _check_kinds(who: Who) -> _Found:
+    kinds: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
+        ("user", "services", who.services),
+        ("service", "users", who.users),
+    )
+    for kind, key, names in kinds:
+        for position, name in enumerate(names):
+            if kind_of(name) == kind:
+                yield f"who.{key}[{position}]", f"{name} is a {kind}: name it in who.{kind}s"
+
+
+def _check_factors(policy: Policy, grant: Grant) -> _Found:
+    """Check that somebody can sign in with more than one factor: a provider of people has to say so."""
+    holders = (*grant.who.users, *grant.who.services, *_members(policy, grant.who))
+    if grant.require.mfa and holders and all(name.partition(":")[0] in _ONE_FACTOR for name in holders):
+        message = "nobody in who can: mtls, api and local identities never sign in with more than one factor"
+        yield "require.mfa", message
+
+
+def _members(policy: Policy, who: Who) -> Iterator[str]:
+    """Yield the members of the document's groups, and providers' groups as they are."""
+    for name in who.groups:
+        yield from policy.groups[name].members if name in policy.groups else [name]
 
 
 def check_grants(policy: Policy, document: Document) -> _Found:
@@ -55,9 +98,7 @@ def _check_days(policy: Policy, grant: Grant) -> _Found:
         yield "when", f"there is no schedule {grant.when!r}"
     elif first is not None and last is not None:
         # The day before may open a window that reaches into the first one.
-        days = {
-            (first + timedelta(days=each)).weekday() for each in range(-1, min(7, (last - first).days + 1))
-        }
+        days = {(first.weekday() + each) % 7 for each in range(-1, min(7, (last - first).days + 1))}
         if not any(days & window.days for window in schedule.windows):
             yield "when", f"the schedule {grant.when!r} is shut on all days from {first} until {last}"
 
@@ -98,10 +139,8 @@ def _check_approvals(policy: Policy, grant: Grant) -> _Found:
 
 def _most_approvers(policy: Policy, grant: Grant) -> int:
     """Return how many could approve for the requester who has the most of them."""
-    holders = [*grant.who.users, *grant.who.services]
-    for group in grant.who.groups:
-        # Who is in a provider's group is not known here: at best he is none of the approvers.
-        holders += policy.groups[group].members if group in policy.groups else [group]
+    # Who is in a provider's group is not known here: at best he is none of the approvers.
+    holders = [*grant.who.users, *grant.who.services, *_members(policy, grant.who)]
     signers = _signers(policy)
     return max((len(able_to_approve(policy, grant, name) & signers) for name in holders), default=0)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from appliance.identity.identity import Identity
+from appliance.identity.identity import Identity, kind_of
+from appliance.policy.bars import NO_BARS, Bars
 from appliance.policy.circumstances import PLAIN, Circumstances
 from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.evaluate import Host
@@ -78,11 +79,16 @@ class Explanation:
 
 
 def explain(
-    policy: Policy, question: Question, circumstances: Circumstances = PLAIN, *, max_ttl_s: int
+    policy: Policy,
+    question: Question,
+    circumstances: Circumstances = PLAIN,
+    bars: Bars = NO_BARS,
+    *,
+    max_ttl_s: int,
 ) -> Explanation:
     """Explain what every grant says that could be meant: one to that identity, or one for that place."""
     found = [
-        _explain(policy, filed, question, circumstances, max_ttl_s)
+        _explain(policy, filed, question, circumstances, bars, max_ttl_s)
         for filed in policy.grants
         if _concerns(policy, filed.grant, question)
     ]
@@ -99,7 +105,12 @@ def _concerns(policy: Policy, grant: Grant, question: Question) -> bool:
 
 
 def _explain(
-    policy: Policy, filed: FiledGrant, question: Question, circumstances: Circumstances, max_ttl_s: int
+    policy: Policy,
+    filed: FiledGrant,
+    question: Question,
+    circumstances: Circumstances,
+    bars: Bars,
+    max_ttl_s: int,
 ) -> Explained:
     grant, requester = filed.grant, str(question.identity)
     elsewhere = [*_find_elsewhere(policy, grant, question)]
@@ -113,10 +124,10 @@ def _explain(
     if isinstance(opening, Shut):
         next_s = find_next(grant, hours, circumstances.leaves, when, opening)
         shut = [say_shut(grant, hours, opening, next_s)]
-    obstacles = [*elsewhere, *unmet, *shut]
+    obstacles = [*elsewhere, *_find_bars(policy, grant, question, bars), *unmet, *shut]
     return Explained(
         filed=filed,
-        principals=tuple(_principals(policy, grant, question)),
+        principals=tuple(_principals(policy, grant, question, bars)),
         conditions=(*_membership(policy, grant, question), *list_conditions(grant.require)),
         obstacles=tuple(obstacles),
         valid_before=None if obstacles or isinstance(opening, Shut) else opening.not_after_s,
@@ -139,6 +150,22 @@ def _find_elsewhere(policy: Policy, grant: Grant, question: Question) -> Iterato
         )
 
 
+def _find_bars(policy: Policy, grant: Grant, question: Question, bars: Bars) -> Iterator[Obstacle]:
+    """Yield what is in the way of any grant: locks on him or on all groups by which he has it, and CAs.
+
+    A grant on host groups of several customers gives what is of those whose CA signs.
+    """
+    if bars.himself is not None:
+        yield bars.himself
+    covers = [*_find_covers(policy, grant, question)]
+    locked = [bars.groups[name] for name in covers if name in bars.groups]
+    if bars.himself is None and len(locked) == len(covers):
+        yield from locked
+    customers = dict.fromkeys(group.customer for group in _groups(policy, grant, question))
+    if bars.customers.keys() >= customers.keys():
+        yield from (bars.customers[name] for name in customers)
+
+
 def _groups(policy: Policy, grant: Grant, question: Question) -> Iterator[HostGroup]:
     for name in grant.on:
         group = policy.host_groups[name]
@@ -148,8 +175,10 @@ def _groups(policy: Policy, grant: Grant, question: Question) -> Iterator[HostGr
             yield group
 
 
-def _principals(policy: Policy, grant: Grant, question: Question) -> Iterator[str]:
-    for group in _groups(policy, grant, question):
+def _principals(policy: Policy, grant: Grant, question: Question, bars: Bars = NO_BARS) -> Iterator[str]:
+    groups = [*_groups(policy, grant, question)]
+    able = [group for group in groups if group.customer not in bars.customers]
+    for group in able or groups:
         for login in grant.logins:
             if question.login is None or login == question.login:
                 yield group.principal(login)
@@ -159,7 +188,8 @@ def _find_covers(policy: Policy, grant: Grant, question: Question) -> Iterator[s
     """Yield how a grant covers the identity: "" for certain, else by a provider's group that he may be in."""
     name, who = str(question.identity), grant.who
     named = {"user": who.users, "service": who.services}
-    kinds = [question.identity.kind] if question.knows_groups else list(named)
+    kind = question.identity.kind if question.knows_groups else kind_of(name)
+    kinds = list(named) if kind is None else [kind]
     if any(name in named.get(kind, ()) for kind in kinds):
         yield ""
     for group in who.groups:

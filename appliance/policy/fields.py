@@ -103,7 +103,7 @@ MomentField = Annotated[
     AfterValidator(_check_moment),
     Field(
         max_length=40,
-        description="RFC 3339, such as 2026-01-31T08:00:00Z",
+        description="RFC 3339, such as 2026-01-31T08:00:00Z; from 1970 until 2499",
         json_schema_extra={"format": "date-time"},
     ),
 ]

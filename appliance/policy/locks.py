@@ -85,3 +85,8 @@ class Locks:
             group = policy.groups.get(lock.target.name)
             if group is not None and name in group.members:
                 yield lock.target
+
+
+def say_locked(lock: Lock) -> str:
+    """Say in words that something is locked, and by which entry."""
+    return f"the {lock.target.kind} {lock.target.name} is locked (entry {lock.seq})"

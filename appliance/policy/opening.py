@@ -22,7 +22,11 @@ ShutBy = Literal["dates", "leave", "schedule", "time-left", "approvals"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hours:
-    """A grant's own hours: from its first day to its last, both included, and by its timetable."""
+    """A grant's own hours: from its first day to its last, both included, and by its timetable.
+
+    The first and the last day that a calendar has, such as ``until = "9999-12-31"``, are no bounds: nothing
+    lies beyond them.
+    """
 
     timetable: Timetable | None = None
     first: date | None = None
@@ -36,12 +40,16 @@ class Hours:
     @property
     def starts_s(self) -> int | None:
         """The first moment of the first day."""
-        return None if self.first is None else start_of_day(self.zone, self.first)
+        if self.first is None or self.first == date.min:
+            return None
+        return start_of_day(self.zone, self.first)
 
     @property
     def ends_s(self) -> int | None:
         """The first moment after the last day."""
-        return None if self.last is None else start_of_day(self.zone, self.last + timedelta(days=1))
+        if self.last is None or self.last == date.max:
+            return None
+        return start_of_day(self.zone, self.last + timedelta(days=1))
 
 
 ALWAYS: Final = Hours()

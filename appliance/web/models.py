@@ -16,10 +16,13 @@ from appliance.policy.document import MAX_FILE, MAX_FILES
 from appliance.policy.fields import (
     CERTIFICATE_FORMAT,
     FINGERPRINT,
+    HostGroupField,
     HostNameField,
+    LoginField,
     Maybe,
     MomentField,
     NameField,
+    ReferenceField,
 )
 from appliance.web.jsonbody import MAX_MEMBERS
 
@@ -145,10 +148,10 @@ class AccessParameters(_Paged):
 class ExplainParameters(_Model):
     """Whose access is to be explained, where, as whom and when."""
 
-    subject: Maybe[Annotated[Word, Field(description="provider:subject; default: yourself")]]
-    host: Maybe[Word]
-    host_group: Maybe[Word]
-    login: Maybe[Word]
+    subject: Maybe[ReferenceField]  # nobody named is yourself
+    host: Maybe[HostNameField]
+    host_group: Maybe[HostGroupField]
+    login: Maybe[LoginField]
     at: Maybe[Annotated[Moment, Field(description="now, which is the default, or later")]]
     groups: Maybe[
         Annotated[
@@ -157,6 +160,7 @@ class ExplainParameters(_Model):
                 max_length=300,
                 pattern=r"^[^,]+(,[^,]+)*$",
                 description="of a provider, that he is supposed to be in, such as oidc:dba,oidc:ops",
+                json_schema_extra={"format": "identities"},
             ),
         ]
     ]

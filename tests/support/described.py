@@ -57,14 +57,17 @@ _FORMATS: Final[dict[str, st.SearchStrategy[str]]] = {
     "subject": _WORDS,
     # Of nobody who asks for certificates here.
     "identity": _WORDS.map("oidc:{}".format),
+    "identities": st.lists(st.sampled_from(["oidc:dba", "ldap:ops"]), min_size=1, max_size=3).map(",".join),
     "ttl": st.builds("{}{}".format, st.integers(1, 52), st.sampled_from("smhdw")),
     "cidr": st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str),
     "day-or-moment": st.dates(min_value=date(2027, 1, 1), max_value=date(2029, 1, 1)).map(str),
     "time-zone": st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
     "person": st.sampled_from(["api:alice", "api:carol", "carol"]),
     "tile-index": st.sampled_from(["000", "001", "999"]),
-    # Unix time begins in 1970, and has no leap seconds.
-    "date-time": st.datetimes(min_value=datetime(1970, 1, 2)).map("{0:%Y-%m-%dT%H:%M:%S}Z".format),  # noqa: DTZ001
+    # Unix time begins in 1970, and has no leap seconds; moments end with 2499.
+    "date-time": st.datetimes(datetime(1970, 1, 2), datetime(2499, 12, 31)).map(  # noqa: DTZ001
+        "{0:%Y-%m-%dT%H:%M:%S}Z".format
+    ),
 }
 for _name, _strategy in _FORMATS.items():
     schemathesis.openapi.format(_name, _strategy)

@@ -153,9 +153,15 @@ policies = st.builds(
 
 @st.composite
 def histories(draw: st.DrawFn, *, max_steps: int = 30) -> list[Entry]:
-    """Draw a history: what the authority could write, and some things that it would not."""
+    """Draw a history: what the authority could write, and some things that it would not.
+
+    Most begin with a policy and with hosts: without, hardly a question has an answer.
+    """
     history = begin()
-    steps = draw(st.lists(st.sampled_from(_STEPS), min_size=1, max_size=max_steps))
+    if draw(st.integers(0, 5)):
+        for step in (_apply, _register, _register, _register):
+            step(draw, history)
+    steps = draw(st.lists(st.sampled_from(_STEPS), min_size=min(8, max_steps), max_size=max_steps))
     for step in steps:
         history.now_ms += draw(st.sampled_from(STEPS_MS))
         step(draw, history)
@@ -164,12 +170,16 @@ def histories(draw: st.DrawFn, *, max_steps: int = 30) -> list[Entry]:
 
 def _apply(draw: st.DrawFn, history: History) -> None:
     text = draw(policies)
+    apply_text(history, text, holidays=draw(st.sampled_from((["2025-12-25"], ["2025-11-24", "2025-12-25"]))))
+
+
+def apply_text(history: History, text: str, *, holidays: list[str]) -> None:
+    """Append what applies a policy of one file, in two parts."""
     half = len(text) // 2
     first = history.add("policy.file", {"name": "p.toml", "part": 0, "parts": 2, "text": text[:half]}).seq
     history.add("policy.file", {"name": "p.toml", "part": 1, "parts": 2, "text": text[half:]})
     file = {"name": "p.toml", "sha256": "00", "seqs": [first, first + 1]}
-    dates = draw(st.sampled_from((["2025-12-25"], ["2025-11-24", "2025-12-25"])))
-    calendar = {"calendar": "DE", "first_year": 2025, "last_year": 2026, "dates": dates}
+    calendar = {"calendar": "DE", "first_year": 2025, "last_year": 2026, "dates": holidays}
     applied = {"files": [file], "evaluator": 2, "holidays": [calendar]}
     history.add("policy.applied", applied | ordered("policy.apply"))
 

@@ -11,7 +11,7 @@ from appliance.authority.fold.state import State
 from appliance.identity.identity import Identity
 from appliance.policy.document import Policy
 from appliance.policy.evaluate import Denial, Profile
-from appliance.policy.locks import Lock, Target
+from appliance.policy.locks import Lock, Target, say_locked
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.keys import fingerprint, format_fingerprint, parse_fingerprint
 
@@ -112,8 +112,7 @@ def find_owed(state: State) -> dict[int, list[IssuedCertificate]]:
 
 
 def _deny(lock: Lock) -> Denial:
-    kind, name = lock.target
-    return Denial(rule="lock", detail=f"the {kind} {name} is locked (entry {lock.seq})")
+    return Denial(rule="lock", detail=say_locked(lock))
 
 
 def _targets_of_request(

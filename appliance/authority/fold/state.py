@@ -33,7 +33,7 @@ from appliance.authority.fold.revoked import Revoked
 from appliance.authority.orders import order_message, spent_id
 from appliance.errors import ChanceryError, Refusal
 from appliance.identity.identity import grantee_of
-from appliance.policy.check import check_policy
+from appliance.policy.check import check_recorded
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
 from appliance.policy.holidays import calendar_from_data
@@ -243,7 +243,7 @@ def _apply_policy(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
             )
         files.append(PolicyFile(name=file["name"], text=text))
     policy = parse_policy(files, map(calendar_from_data, data.get("holidays", ())))
-    check_policy(policy)
+    check_recorded(policy)
     state.applied = AppliedPolicy(seq=entry.seq, policy=policy)
     state._files.clear()
 

@@ -20,8 +20,10 @@ from appliance.errors import Refusal
 from appliance.explanations import ExplainBody
 from appliance.identity.identity import Identity
 from appliance.moments import parse_moment_ms
+from appliance.policy.bars import Bars, find_bars
 from appliance.policy.circumstances import Circumstances
 from appliance.policy.document import Policy
+from appliance.policy.evaluate import Host
 from appliance.policy.explain import Explained, Question, explain
 from appliance.policy.roles import may_act
 from appliance.policy.zones import format_moment
@@ -43,10 +45,14 @@ class Explainable:
     max_ttl_s: int
     question: Question
     circumstances: Circumstances
+    bars: Bars
 
 
 def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Explainable:
     """Take from the state what an answer takes, for whoever may have it: anyone about himself, auditors all.
+
+    To who sees only himself a host or a host group that there is not is one that none of his grants is on:
+    he learns nothing of others'.
 
     Raises:
         Refusal: ``policy-denied``; ``not-found``, host or host group are none, or the moment has passed;
@@ -58,10 +64,9 @@ def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Exp
     if not auditor and (not himself or body.groups):
         detail = f"{caller} has not the role auditor, and may ask about himself only, as he is"
         raise Refusal("policy-denied", detail, rule="certificate.read")
-    host = None if body.host is None else state.hosts.get(body.host)
-    if body.host is not None and host is None:
+    if auditor and body.host is not None and body.host not in state.hosts:
         raise Refusal("not-found", f"{body.host} is not registered")
-    if body.host_group is not None and body.host_group not in policy.host_groups:
+    if auditor and body.host_group is not None and body.host_group not in policy.host_groups:
         raise Refusal("not-found", f"there is no host group {body.host_group}")
     identity = caller if himself and not body.groups else _suppose(body, caller)
     return Explainable(
@@ -70,16 +75,31 @@ def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Exp
         size=state.size,
         max_ttl_s=state.max_ttl_s,
         circumstances=find_circumstances(state, applied, identity),
+        bars=find_bars(policy, state.locks, identity, _phases(state, policy)),
         question=Question(
             identity=identity,
             at_s=_find_moment(body, now_s),
-            host=host,
+            host=None if body.host is None else state.hosts.get(body.host, _in_no_group(body.host)),
             host_group=body.host_group,
             login=body.login,
             knows_groups=identity is caller,
             everyone=auditor,
         ),
     )
+
+
+def _phases(state: State, policy: Policy) -> dict[str, str]:
+    """Return for each customer whether its user CA signs: ``signing``, ``halted`` or ``none``."""
+    phases = dict.fromkeys(policy.customers, "none")
+    for name, customer in policy.customers.items():
+        ca = state.cas.get(customer.user_ca)
+        if ca is not None and ca.signing_key is not None and (ca.type, ca.customer) == ("user", name):
+            phases[name] = "halted" if ca.signing_key.halted else "signing"
+    return phases
+
+
+def _in_no_group(name: str) -> Host:
+    return Host(name=name, customer="", names=(), labels=(), seq=0)
 
 
 def _suppose(body: ExplainBody, caller: Identity) -> Identity:
@@ -104,7 +124,9 @@ def _find_moment(body: ExplainBody, now_s: int) -> int:
 
 def answer(found: Explainable) -> dict[str, Any]:
     """Answer the question, as the route has it."""
-    explanation = explain(found.policy, found.question, found.circumstances, max_ttl_s=found.max_ttl_s)
+    explanation = explain(
+        found.policy, found.question, found.circumstances, found.bars, max_ttl_s=found.max_ttl_s
+    )
     rendered: dict[str, Any] = {
         "subject": str(found.question.identity),
         "at": format_moment(found.question.at_s),

@@ -149,6 +149,8 @@ QUESTIONS: Final = (
     ("/v1/access?basis=policy&host={}", "safe.globex.example"),
     ("/v1/access?basis=policy&host_group={}", "vault"),
     ("/v1/access?at=2001-01-01T00:00:00Z&host={}", "safe.globex.example"),
+    ("/v1/access/explain?host={}", "safe.globex.example"),
+    ("/v1/access/explain?host_group={}", "vault"),
     ("/v1/hosts/{}", "safe.globex.example"),
     ("/v1/hosts/{}/sshd", "safe.globex.example"),
 )
@@ -162,6 +164,14 @@ def test_question_about_globex_is_answered_as_one_about_nothing(secret: Secret, 
     assert [mark for mark in MARKS if mark in about[1]] == []
     own = secret.service.http("GET", path.format(quote(name)), as_="dave")
     assert bare(own, name) != about or "pending" in path or "expired" in path or "2001" in path
+
+
+def test_who_sees_only_his_own_grants_learns_of_no_place_that_they_are_not_on(secret: Secret) -> None:
+    for name, place in (("host", "safe.globex.example"), ("host_group", "vault"), ("host_group", "db")):
+        path = f"/v1/access/explain?login=root&{name}="
+        about = bare(secret.service.http("GET", path + place, as_="bob"), place)
+        assert about == bare(secret.service.http("GET", path + NOTHING, as_="bob"), NOTHING)
+        assert "'deploy' is not on *, but on web" in about[1]
 
 
 def test_serial_of_globex_is_answered_as_one_that_was_never_given(secret: Secret) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from support.service import HOST, Service
 
 
@@ -33,6 +35,22 @@ def test_moment_that_has_passed_and_hosts_that_are_none_are_not_found(service: S
     for query in ("at=2020-01-01T00:00:00Z", "host=nowhere.example", "host_group=nowhere"):
         reply = service.http("GET", f"/v1/access/explain?{query}", as_="dave")
         assert (reply.status, reply.slug) == (404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("subject=api:", "subject"),
+        ("subject=bob:%00", "subject"),
+        ("groups=oidc:dba,ops", "groups.1"),
+        ("host=Web 1", "host"),
+        ("host_group=a@b", "host_group"),
+        ("login=a b", "login"),
+    ],
+)
+def test_what_can_be_nobody_and_nowhere_is_said_to_be_that(service: Service, query: str, field: str) -> None:
+    reply = service.http("GET", f"/v1/access/explain?{query.replace(' ', '%20')}", as_="dave")
+    assert (reply.slug, reply.json["field"]) == ("malformed-request", field)
 
 
 def test_command_explains_in_words_and_as_json(service: Service) -> None:

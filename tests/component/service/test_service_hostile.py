@@ -120,6 +120,7 @@ def test_idempotency_key_is_refused_rather_than_ignored_where_nothing_is_issued(
         ("GET", "/v1/certificates?min_size=9000000", "ledger-unavailable"),
         ("GET", "/v1/access?at=2026-13-01T00:00:00Z", "malformed-request"),
         ("GET", "/v1/access?at=9999999-01-01T00:00:00Z", "malformed-request"),
+        ("GET", "/v1/access/explain?at=9999-12-31T23:59:59Z", "malformed-request"),
         ("GET", "/v1/access?basis=guess", "malformed-request"),
         ("GET", "/v1/cas/..%2f..%2fetc/public-key", "not-found"),
         ("GET", "/v1/cas/nobody/public-key", "not-found"),

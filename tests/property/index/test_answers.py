@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import Refusal
@@ -147,6 +148,26 @@ backs = st.integers(0, 20)
 afters_ms = st.sampled_from((-1, 0, 0, 1, 500, 1_000, 61_000))
 
 
+def test_what_is_drawn_has_answers_of_all_sorts() -> None:
+    seen: Counter[str] = Counter()
+
+    @given(histories(), questions, bases, backs, afters_ms)
+    @settings(max_examples=150, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
+    def draw(entries: list[Entry], asked: dict[str, Any], basis: str, back: int, after_ms: int) -> None:
+        at_ms = near(entries, back, after_ms)
+        rows = compute(parse(entries), asked, basis, at_ms)
+        if isinstance(rows, str) or not rows:
+            return
+        settled = at_ms < entries[-1].time_ms
+        seen.update([basis, *(["settled"] if settled else [])])
+        seen.update({sort for sort in ("locked", "opens") if any(sort in row for row in rows)})
+
+    draw()
+    assert seen["certificates"] + seen["policy"] > 50, seen
+    assert min(seen[sort] for sort in ("certificates", "policy", "settled")) > 10, seen
+    assert min(seen[sort] for sort in ("locked", "opens")) > 2, seen
+
+
 @given(histories(), questions, bases, backs, afters_ms)
 @settings(max_examples=150, deadline=None)
 def test_access_at_any_moment_is_what_the_entries_say(
@@ -164,7 +185,7 @@ def test_access_at_any_moment_is_what_the_entries_say(
 def test_settled_answer_stays_as_the_ledger_grows(
     entries: list[Entry], asked: dict[str, Any], basis: Any, back: int, after_ms: int, data: st.DataObject
 ) -> None:
-    cut = data.draw(st.integers(1, len(entries)))
+    cut = data.draw(st.integers(len(entries) // 2, len(entries)))
     at_ms = near(entries[:cut], back, after_ms)
     with written(entries[:cut]) as (index, projection):
         with index.snapshot() as snapshot:
@@ -203,7 +224,7 @@ def pages(snapshot: Snapshot, wanted: dict[str, Any], now_s: int) -> Iterator[tu
 def test_pages_are_of_one_ledger_size_however_it_grows_between_them(
     entries: list[Entry], wanted: dict[str, Any], asked: dict[str, Any], basis: Any, data: st.DataObject
 ) -> None:
-    cut = data.draw(st.integers(14, len(entries))) if len(entries) > 14 else len(entries)
+    cut = data.draw(st.integers(len(entries) // 2, len(entries)))
     now_ms = entries[cut - 1].time_ms
     raw = parse(entries[:cut])
     query = AccessQuery(at_ms=now_ms, basis=basis, **asked)

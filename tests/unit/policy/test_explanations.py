@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+import pytest
+
 from appliance.identity.identity import Identity
+from appliance.policy.bars import find_bars
 from appliance.policy.check import check_policy
 from appliance.policy.circumstances import PLAIN, Approval, Away, Circumstances
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
 from appliance.policy.explain import MAX_EXPLAINED, Explained, Explanation, Question, explain
+from appliance.policy.locks import Lock, LockKind, Locks, Target
 from appliance.ssh.keys import format_public_key_line
 from support.ssh_examples import public_key
 
@@ -149,6 +153,77 @@ def test_leave_and_approvals_count() -> None:
     assert (approved["urgent"].verdict, approved["urgent"].valid_before) == ("gives", MONDAY + 900)
     later = ask(replace(ASKED, at_s=MONDAY + 900), Circumstances(approvals=(approval,)))
     assert rules(later["urgent"]) == ["require.approvals"]
+
+
+def test_kind_that_a_name_tells_by_its_form_is_known_of_everybody() -> None:
+    named = POLICY.replace('users = ["oidc:eve"]', 'services = ["mtls:spiffe://x/eve", "api:eve"]')
+    as_user = parse(named.replace("services", "users").replace('"mtls:spiffe://x/eve", ', ""))
+    eve = Identity(provider="mtls", subject="spiffe://x/eve", kind="user", authenticated_ms=0)
+    for policy, who, verdict in (
+        (parse(named), eve, "gives"),
+        (parse(named), replace(eve, provider="api", subject="eve"), "gives"),
+        (as_user, replace(eve, provider="api", subject="eve"), "gives"),
+        (parse(named), replace(eve, subject="eve"), "refuses"),
+    ):
+        explanation = explain(policy, replace(ASKED, identity=who), max_ttl_s=86_400)
+        (others,) = (each for each in explanation.grants if each.filed.grant.name == "others")
+        assert others.verdict == verdict
+
+
+def barred(locks: Locks, question: Question = ASKED, phase: str = "signing") -> dict[str, Explained]:
+    bars = find_bars(parse(), locks, question.identity, {"acme": phase})
+    explanation = explain(parse(), question, bars=bars, max_ttl_s=31 * 86_400)
+    return {each.filed.grant.name: each for each in explanation.grants}
+
+
+def placed(kind: LockKind, name: str) -> Locks:
+    locks = Locks()
+    locks.place(Lock(seq=17, target=Target(kind, name)))
+    return locks
+
+
+def test_lock_is_in_the_way_of_every_grant_and_opens_at_no_moment() -> None:
+    closed = barred(placed("identity", "oidc:ada"), replace(ASKED, at_s=SUNDAY))["office"]
+    assert rules(closed) == ["lock", "schedule"]
+    assert closed.obstacles[0].detail == "the identity oidc:ada is locked (entry 17)"
+    assert (closed.next_s, closed.valid_before) == (None, None)
+
+
+def test_lock_on_a_group_of_a_provider_bars_what_only_its_members_have() -> None:
+    one = barred(placed("group", "oidc:ops"))
+    assert (rules(one["ops"]), rules(one["office"])) == (["lock"], [])
+    member = replace(ASKED, identity=replace(ADA, groups=frozenset({"oidc:ops"})))
+    assert rules(barred(placed("group", "oidc:ops"), member)["office"]) == ["lock"]
+
+
+@pytest.mark.parametrize(
+    ("locks", "phase", "said"),
+    [
+        (placed("ca", "users"), "signing", "the ca users is locked (entry 17)"),
+        (Locks(), "halted", "the CA users is halted"),
+        (Locks(), "none", "the CA users has no key that signs"),
+    ],
+)
+def test_ca_that_signs_nothing_is_in_the_way(locks: Locks, phase: str, said: str) -> None:
+    office = barred(locks, phase=phase)["office"]
+    assert [obstacle.detail for obstacle in office.obstacles] == [said]
+
+
+def test_of_a_grant_for_two_customers_what_one_s_ca_signs_is_given() -> None:
+    beta = (
+        '[[customer]]\nname = "beta"\nuser_ca = "bu"\nhost_ca = "bh"\n'
+        '[[host_group]]\nname = "far"\ncustomer = "beta"\nmatch = { role = "web" }\n'
+    )
+    policy = parse(
+        POLICY.replace("[[grant]]", f"{beta}[[grant]]", 1).replace('on = ["db"]', 'on = ["db", "far"]')
+    )
+    anywhere = Question(identity=ADA, at_s=MONDAY)
+    for signs, given in (("acme", ("postgres@db",)), ("beta", ("postgres@far",))):
+        phases = {name: "signing" if name == signs else "none" for name in ("acme", "beta")}
+        bars = find_bars(policy, Locks(), ADA, phases)
+        explanation = explain(policy, anywhere, bars=bars, max_ttl_s=86_400)
+        (databases,) = (each for each in explanation.grants if each.filed.grant.name == "databases")
+        assert (databases.verdict, databases.principals) == ("gives", given)
 
 
 def test_grants_to_others_are_shown_only_to_who_may_see_everyone() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.policy.check import check_policy
+from appliance.policy.check import check_policy, check_recorded
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.holidays import with_holidays
 from appliance.ssh.keys import format_public_key_line
@@ -115,6 +115,22 @@ def test_policy_with_every_limit_is_one() -> None:
         ("mon-fri 08:00-18:00", "mon-fri 08:60-18:00", 'schedule "office": windows[0]'),
         ("mon-fri 08:00-18:00", "mon-fri 08:00-24:01", 'schedule "office": windows[0]'),
         ('["mon-fri 08:00-18:00", "sat 22:00-06:00"]', "[]", 'schedule "office": windows'),
+        (
+            'users = ["oidc:ada"]',
+            'users = ["mtls:spiffe://x/a"]',
+            'grant "deploy": who.users[0]: mtls:spiffe',
+        ),
+        (
+            'users = ["oidc:ada"]',
+            'services = ["oidc:a", "mtls:a"]',
+            'grant "deploy": who.services[1]: mtls:a is',
+        ),
+        (
+            'users = ["oidc:ada"]',
+            'services = ["local:root"]',
+            'grant "deploy": who.services[0]: local:root is',
+        ),
+        ('users = ["oidc:ada"]', 'users = ["mtls:ada", "local:eve"]', 'grant "deploy": require.mfa: nobody'),
         ('holidays = "DE-BY"', 'holidays = "Germany"', 'schedule "office": holidays'),
         ('holidays = "DE-BY"', 'holidays = "QQ"', 'schedule "office": holidays: no holidays'),
         ('holidays = "DE-BY"', 'holidays = "DE-XX"', 'schedule "office": holidays: no part'),
@@ -124,6 +140,23 @@ def test_policy_with_every_limit_is_one() -> None:
 def test_limit_that_cannot_hold_is_said_with_its_place(old: str, new: str, said: str) -> None:
     assert old in GOOD
     assert said in problems(GOOD.replace(old, new, 1))
+
+
+def test_somebody_who_could_have_more_than_one_factor_is_enough() -> None:
+    for who in (
+        'users = ["mtls:ada", "oidc:eve"]',
+        'groups = ["ldap:ops"]',
+        'groups = ["owners", "oidc:ops"]',
+    ):
+        check(GOOD.replace('users = ["oidc:ada"]', who))
+
+
+def test_policy_on_record_is_not_held_against_what_earlier_versions_let_pass() -> None:
+    text = GOOD.replace('users = ["oidc:ada"]', 'users = ["mtls:spiffe://x/a"]')
+    policy = parse_policy([PolicyFile(name="0.toml", text=text)])
+    check_recorded(policy)
+    with pytest.raises(PolicyError):
+        check_policy(policy)
 
 
 def test_days_on_which_the_schedule_is_always_shut_are_found() -> None:

@@ -326,3 +326,10 @@ def test_delegate_cannot_have_signed_in_for_another(key: str, value: str) -> Non
 
 def test_years_whose_holidays_are_not_on_record_are_shut() -> None:
     refused(decide('when = "office"', now="2037-04-01T10:00:00+02:00"), "schedule", "does not open again")
+
+
+@pytest.mark.parametrize("when", ["", 'when = "office"\n'])
+@pytest.mark.parametrize("days", ['until = "9999-12-31"', 'from = "0001-01-01"\nuntil = "9999-12-31"'])
+def test_first_and_last_day_of_all_are_no_bounds(days: str, when: str) -> None:
+    outcome, plain = given(decide(when + days)), given(decide(when))
+    assert replace(outcome, grants=()) == replace(plain, grants=())
