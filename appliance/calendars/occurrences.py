@@ -35,6 +35,8 @@ LONGEST: Final = timedelta(days=366)
 MAX_OCCURRENCES: Final = 5_000
 MAX_ATTENDEES: Final = 200
 MAX_TEXT: Final = 255
+# Of the texts of all occurrences, which are told to whoever asked: an event's count each time that it recurs.
+MAX_CHARACTERS: Final = 4_194_304
 # What icalendar and the calendar of Python raise for what is no date, or none that there is.
 _MALFORMED: Final = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
 
@@ -58,6 +60,8 @@ def read_calendar(raw: bytes, zone: ZoneInfo, now_s: int) -> list[Occurrence]:
         raise UnreadableCalendar(f"not a calendar: {error}"[:300]) from error
     if len(found) > MAX_OCCURRENCES:
         raise UnreadableCalendar(f"more than {MAX_OCCURRENCES} occurrences within two years")
+    if _characters(found) > MAX_CHARACTERS:
+        raise UnreadableCalendar(f"its occurrences say more than {MAX_CHARACTERS} characters")
     return sorted(found, key=lambda each: (each.starts_s, each.ends_s, each.uid))
 
 
@@ -160,6 +164,13 @@ def _said_of(event: Event) -> Iterator[None]:
         yield
     except (UnreadableTime, UnreadableRecurrence) as error:
         raise UnreadableCalendar(f"{_uid(event)}: {error}") from error
+
+
+def _characters(found: Iterable[Occurrence]) -> int:
+    return sum(
+        len(each.uid) + len(each.summary) + len(each.organizer or "") + sum(map(len, each.attendees))
+        for each in found
+    )
 
 
 def _all(event: Event, name: str) -> list[Any]:

@@ -218,3 +218,10 @@ def test_calendar_with_too_many_occurrences_is_refused() -> None:
     ]
     with pytest.raises(UnreadableCalendar, match="more than 5000"):
         read(*daily)
+
+
+def test_calendar_whose_occurrences_say_too_much_is_refused() -> None:
+    many = [f"ATTENDEE:mailto:{number:03}{'x' * 240}" for number in range(200)]
+    with pytest.raises(UnreadableCalendar, match="more than 4194304 characters"):
+        read(event("DTSTART;VALUE=DATE:20261201", "RRULE:FREQ=DAILY;COUNT=100", *many))
+    assert len(read(event("DTSTART;VALUE=DATE:20261201", "RRULE:FREQ=DAILY;COUNT=50", *many))) == 50
