@@ -142,7 +142,11 @@ def _starts(event: Event, times: Times, now: datetime) -> list[datetime]:
 
 def _read_texts(event: Event, *, all_day: bool) -> Occurrence:
     """Return an instance of an event that has all but its times."""
-    attendees = {_address(each) for each in _all(event, "ATTENDEE")}
+    attendees = {
+        _address(each)
+        for each in _all(event, "ATTENDEE")
+        if str(getattr(each, "params", {}).get("PARTSTAT", "")).upper() != "DECLINED"
+    }
     if len(attendees) > MAX_ATTENDEES:
         raise UnreadableTime(f"more than {MAX_ATTENDEES} attendees")
     organizer = event.get("ORGANIZER")
@@ -181,7 +185,7 @@ def _all(event: Event, name: str) -> list[Any]:
 
 
 def _address(value: object) -> str:
-    return str(value).strip().removeprefix("mailto:").removeprefix("MAILTO:").lower()[:MAX_TEXT]
+    return str(value).strip().lower().removeprefix("mailto:")[:MAX_TEXT]
 
 
 def _uid(event: Event) -> str:

@@ -139,7 +139,7 @@ def test_further_dates_count_and_a_rule_without_end_ends_at_the_horizon() -> Non
     assert [start[:4] for start, _ in read(yearly)] == ["2026", "2027"]
 
 
-def test_event_is_known_by_uid_and_e_mail_addresses() -> None:
+def test_event_is_known_by_uid_and_e_mail_addresses_of_those_who_have_not_declined() -> None:
     (found,) = read_calendar(
         calendar(
             event(
@@ -147,7 +147,8 @@ def test_event_is_known_by_uid_and_e_mail_addresses() -> None:
                 "SUMMARY:Leave: ada",
                 "ORGANIZER;CN=Ada:MAILTO:Ada@Acme.Example",
                 "ATTENDEE:mailto:bob@acme.example",
-                "ATTENDEE:mailto:eve@acme.example",
+                "ATTENDEE:Mailto:eve@acme.example",
+                "ATTENDEE;PARTSTAT=DECLINED:mailto:dan@acme.example",
                 uid="17@calendar",
             )
         ),
