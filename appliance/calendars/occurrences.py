@@ -6,10 +6,11 @@ not understood makes the whole calendar unreadable: half a calendar would look l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from itertools import islice
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,15 @@ from icalendar import Calendar, Event
 
 from appliance.calendars.occurrence import Occurrence
 from appliance.calendars.recurrence import UnreadableRecurrence, lay_out
+from appliance.calendars.times import (
+    Times,
+    UnreadableTime,
+    list_moments,
+    localize,
+    on_clocks,
+    read_moment,
+    read_times,
+)
 
 # How far ahead a calendar is read: beyond, events come in as their time approaches.
 HORIZON: Final = timedelta(days=2 * 366)
@@ -25,6 +35,8 @@ LONGEST: Final = timedelta(days=366)
 MAX_OCCURRENCES: Final = 5_000
 MAX_ATTENDEES: Final = 200
 MAX_TEXT: Final = 255
+# Of the texts of all occurrences, which are told to whoever asked: an event's count each time that it recurs.
+MAX_CHARACTERS: Final = 4_194_304
 # What icalendar and the calendar of Python raise for what is no date, or none that there is.
 _MALFORMED: Final = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
 
@@ -33,164 +45,136 @@ class UnreadableCalendar(ValueError):
     """Not a calendar, or one with something in it that is not understood."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """When an event takes place, on the clocks of its zone."""
-
-    start: datetime
-    length: timedelta
-    zone: Any
-    all_day: bool
-
-
 def read_calendar(raw: bytes, zone: ZoneInfo, now_s: int) -> list[Occurrence]:
     """Read what of a calendar is not over and begins within :data:`HORIZON`.
 
     Raises:
         UnreadableCalendar: it is not understood, all of it.
     """
-    now = datetime.fromtimestamp(now_s, zone)
+    now = datetime.fromtimestamp(now_s, UTC)
     try:
-        events = [each for each in Calendar.from_ical(raw).walk("VEVENT") if isinstance(each, Event)]
-        found = list(islice(_occurrences(events, zone, now), MAX_OCCURRENCES + 1))
+        found = list(islice(_occurrences(_read_events(raw), zone, now), MAX_OCCURRENCES + 1))
     except UnreadableCalendar:
         raise
     except _MALFORMED as error:
         raise UnreadableCalendar(f"not a calendar: {error}"[:300]) from error
     if len(found) > MAX_OCCURRENCES:
         raise UnreadableCalendar(f"more than {MAX_OCCURRENCES} occurrences within two years")
+    if _characters(found) > MAX_CHARACTERS:
+        raise UnreadableCalendar(f"its occurrences say more than {MAX_CHARACTERS} characters")
     return sorted(found, key=lambda each: (each.starts_s, each.ends_s, each.uid))
 
 
+def _read_events(raw: bytes) -> Iterator[Event]:
+    calendar = Calendar.from_ical(raw)
+    if calendar.name != "VCALENDAR":
+        raise UnreadableCalendar(f"not a calendar: it begins with {str(calendar.name)[:60]}")
+    for event in calendar.walk("VEVENT"):
+        if not isinstance(event, Event):
+            continue
+        # Values that are none fail where they are asked for; lines that are none are nowhere else.
+        if lines := [said for name, said in event.errors if name is None]:
+            raise UnreadableCalendar(f"{_uid(event)}: {lines[0]}"[:300])
+        yield event
+
+
 def _occurrences(events: Iterable[Event], zone: ZoneInfo, now: datetime) -> Iterator[Occurrence]:
-    masters, changed = [], {}
+    masters: list[Event] = []
+    changed: dict[str, dict[datetime, Event]] = {}
     for event in events:
         if "RECURRENCE-ID" in event:
-            original = _localize(_moment(event, "RECURRENCE-ID"), zone)
-            changed[_uid(event), int(original.timestamp())] = event
+            with _said_of(event):
+                changed.setdefault(_uid(event), {})[_read_original(event, zone)] = event
         else:
             masters.append(event)
     for event in masters:
-        if _is_cancelled(event):
-            continue
-        times = _times(event, zone)
-        for start in _starts(event, times, zone, now):
-            replaced = changed.get((_uid(event), int(_fix(start, times.zone).timestamp())))
-            if replaced is None:
-                yield from _occur(event, times, start, now)
+        yield from _instances(event, zone, now, changed.get(_uid(event), ()))
     # Also those whose master is not there: a feed may show single instances of what it does not.
-    for event in changed.values():
-        if not _is_cancelled(event):
-            times = _times(event, zone)
-            yield from _occur(event, times, times.start, now)
+    for event in chain.from_iterable(each.values() for each in changed.values()):
+        yield from _instances(event, zone, now, ())
 
 
-def _occur(event: Event, times: _Times, start: datetime, now: datetime) -> Iterator[Occurrence]:
-    begin, end = _fix(start, times.zone), _fix(start + times.length, times.zone)
-    if not begin < end or end <= now or begin > now + HORIZON:
+def _read_original(event: Event, zone: ZoneInfo) -> datetime:
+    if "RANGE" in event["RECURRENCE-ID"].params:
+        raise UnreadableTime("RECURRENCE-ID has a RANGE: which instances are changed is not understood")
+    return localize(read_moment(event, "RECURRENCE-ID"), zone).astimezone(UTC)
+
+
+def _instances(
+    event: Event, zone: ZoneInfo, now: datetime, replaced: Container[datetime]
+) -> Iterator[Occurrence]:
+    """Yield when an event takes place, but for the instances that others replace."""
+    if str(event.get("STATUS", "")).upper() == "CANCELLED":
         return
-    if times.length > LONGEST:
-        raise UnreadableCalendar(f"{_uid(event)}: lasts longer than a year")
-    attendees = {_address(each) for each in _all(event, "ATTENDEE")}
+    with _said_of(event):
+        times = read_times(event, zone)
+        shown = [
+            (begin, end)
+            for begin, end in map(times.span, _starts(event, times, now))
+            if begin < end and now < end and begin <= now + HORIZON and begin not in replaced
+        ]
+        if not shown:
+            return
+        if times.length + times.exact > LONGEST:
+            raise UnreadableTime("lasts longer than a year")
+        instance = _read_texts(event, all_day=times.all_day)
+    for begin, end in shown:
+        yield replace(instance, starts_s=int(begin.timestamp()), ends_s=int(end.timestamp()))
+
+
+def _starts(event: Event, times: Times, now: datetime) -> list[datetime]:
+    """Return the starts of an event on its own clocks, up to the horizon."""
+    if "RECURRENCE-ID" in event:
+        return [times.start]
+    excluded, further = (
+        {times.clock(each) for each in list_moments(event, name)} for name in ("EXDATE", "RDATE")
+    )
+    starts = {times.start} | further
+    rules = _all(event, "RRULE")
+    if len(rules) > 1 or "EXRULE" in event:
+        raise UnreadableTime("more than one rule of recurrence")
+    for rule in rules:
+        # The past is laid out too, since COUNT begins there; what is over is left out afterwards.
+        horizon = on_clocks(now + HORIZON, times.zone)
+        starts.update(lay_out(rule, times.start, horizon, times.clock))
+    return sorted(starts - excluded)
+
+
+def _read_texts(event: Event, *, all_day: bool) -> Occurrence:
+    """Return an instance of an event that has all but its times."""
+    attendees = {
+        _address(each)
+        for each in _all(event, "ATTENDEE")
+        if str(getattr(each, "params", {}).get("PARTSTAT", "")).upper() != "DECLINED"
+    }
     if len(attendees) > MAX_ATTENDEES:
-        raise UnreadableCalendar(f"{_uid(event)}: more than {MAX_ATTENDEES} attendees")
+        raise UnreadableTime(f"more than {MAX_ATTENDEES} attendees")
     organizer = event.get("ORGANIZER")
-    yield Occurrence(
+    return Occurrence(
         uid=_uid(event),
         summary=str(event.get("SUMMARY", ""))[:MAX_TEXT],
         organizer=None if organizer is None else _address(organizer),
         attendees=tuple(sorted(attendees)),
-        all_day=times.all_day,
-        starts_s=int(begin.timestamp()),
-        ends_s=int(end.timestamp()),
+        all_day=all_day,
+        starts_s=0,
+        ends_s=0,
     )
 
 
-def _starts(event: Event, times: _Times, zone: ZoneInfo, now: datetime) -> Iterator[datetime]:
-    """Yield the starts of an event on its own clocks, up to the horizon."""
-    horizon = _on_clocks(now + HORIZON, times.zone)
-    excluded = {_clock(each, times, zone) for each in _listed(event, "EXDATE")}
-    starts = {times.start} | {_clock(each, times, zone) for each in _listed(event, "RDATE")}
-    rules = _all(event, "RRULE")
-    if len(rules) > 1 or "EXRULE" in event:
-        raise UnreadableCalendar(f"{_uid(event)}: more than one rule of recurrence")
+@contextmanager
+def _said_of(event: Event) -> Iterator[None]:
+    """Say of which event something is not understood."""
     try:
-        for rule in rules:
-            # The past is laid out too, since COUNT begins there; what is over is left out afterwards.
-            starts |= set(lay_out(rule, times.start, horizon, lambda until: _clock(until, times, zone)))
-    except UnreadableRecurrence as error:
+        yield
+    except (UnreadableTime, UnreadableRecurrence) as error:
         raise UnreadableCalendar(f"{_uid(event)}: {error}") from error
-    yield from sorted(starts - excluded)
 
 
-def _times(event: Event, zone: ZoneInfo) -> _Times:
-    first = _moment(event, "DTSTART")
-    start = _localize(first, zone)
-    if "DTEND" in event:
-        end = _localize(_moment(event, "DTEND"), zone)
-    elif "DURATION" in event:
-        length = getattr(event["DURATION"], "dt", None)
-        if not isinstance(length, timedelta):
-            raise UnreadableCalendar(f"{_uid(event)}: DURATION is none")
-        end = start + length
-    else:
-        end = start if isinstance(first, datetime) else start + timedelta(days=1)
-    clocks = start.replace(tzinfo=None)
-    return _Times(
-        start=clocks,
-        length=_on_clocks(end, start.tzinfo) - clocks,
-        zone=start.tzinfo,
-        all_day=not isinstance(first, datetime),
+def _characters(found: Iterable[Occurrence]) -> int:
+    return sum(
+        len(each.uid) + len(each.summary) + len(each.organizer or "") + sum(map(len, each.attendees))
+        for each in found
     )
-
-
-def _moment(event: Event, name: str) -> date | datetime:
-    """Return the one moment or day that a property has."""
-    prop = event.get(name)
-    moment = getattr(prop, "dt", None)
-    if not isinstance(moment, date):
-        raise UnreadableCalendar(f"{_uid(event)}: {name} is not one date or time")
-    if isinstance(moment, datetime) and moment.tzinfo is None and "TZID" in prop.params:
-        zone = str(prop.params["TZID"])[:60]
-        raise UnreadableCalendar(f"{_uid(event)}: {name} is in the unknown time zone {zone!r}")
-    return moment
-
-
-def _listed(event: Event, name: str) -> Iterator[date | datetime]:
-    for each in _all(event, name):
-        for item in getattr(each, "dts", (each,)):
-            moment = getattr(item, "dt", None)
-            if not isinstance(moment, date):  # a period, or nothing at all
-                raise UnreadableCalendar(f"{_uid(event)}: {name} is not of dates or times")
-            yield moment
-
-
-def _localize(moment: date | datetime, zone: ZoneInfo) -> datetime:
-    if not isinstance(moment, datetime):
-        return datetime.combine(moment, time(), zone)
-    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
-
-
-def _clock(moment: date | datetime, times: _Times, zone: ZoneInfo) -> datetime:
-    """Return a moment on an event's own clocks; one without a zone is there already."""
-    if isinstance(moment, datetime) and moment.tzinfo is None:
-        return moment
-    if not isinstance(moment, datetime):
-        return datetime.combine(moment, time() if times.all_day else times.start.time())
-    return _on_clocks(_localize(moment, zone), times.zone)
-
-
-def _on_clocks(moment: datetime, zone: Any) -> datetime:
-    return moment.astimezone(zone).replace(tzinfo=None)
-
-
-def _fix(clocks: datetime, zone: Any) -> datetime:
-    """Return the moment at which the clocks of a zone say so; of two the first."""
-    return clocks.replace(tzinfo=zone)
-
-
-def _is_cancelled(event: Event) -> bool:
-    return str(event.get("STATUS", "")).upper() == "CANCELLED"
 
 
 def _all(event: Event, name: str) -> list[Any]:
@@ -201,7 +185,7 @@ def _all(event: Event, name: str) -> list[Any]:
 
 
 def _address(value: object) -> str:
-    return str(value).strip().removeprefix("mailto:").removeprefix("MAILTO:").lower()[:MAX_TEXT]
+    return str(value).strip().lower().removeprefix("mailto:")[:MAX_TEXT]
 
 
 def _uid(event: Event) -> str:

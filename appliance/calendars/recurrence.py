@@ -55,6 +55,10 @@ def lay_out(
         numbers: dict[str, Any] = {
             name: [int(each) for each in rule[key]] for key, name in _NUMBERS.items() if key in rule
         }
+        weekdays = [_weekday(each, frequency) for each in rule.get("BYDAY", ())]
+        if "BYWEEKNO" in rule and not rule.keys() & {"BYDAY", "BYMONTHDAY", "BYYEARDAY"}:
+            # dateutil would take every day of the week, RFC 5545 the one that the event begins on.
+            weekdays = [rrule.weekdays[start.weekday()]]
         starts = iter(
             rrule.rrule(
                 frequency,
@@ -62,7 +66,7 @@ def lay_out(
                 interval=int(_one(rule, "INTERVAL", 1)),
                 wkst=_WEEKDAYS[_one(rule, "WKST", "MO")],
                 until=until,
-                byweekday=[_weekday(each) for each in rule.get("BYDAY", ())] or None,
+                byweekday=weekdays or None,
                 **numbers,
             )
         )
@@ -85,9 +89,9 @@ def _one(rule: Mapping[str, Any], key: str, default: Any = None) -> Any:
     return values[0]
 
 
-def _weekday(text: object) -> Any:
+def _weekday(text: object, frequency: int) -> Any:
     match = _BYDAY.fullmatch(str(text))
-    if match is None:
-        raise ValueError("BYDAY is none")
+    if match is None or (match[1] is not None and frequency not in {rrule.MONTHLY, rrule.YEARLY}):
+        raise ValueError("BYDAY is none, or counts days other than those of a month or a year")
     day = _WEEKDAYS[match[2]]
     return day if match[1] is None else day(int(match[1]))

@@ -13,11 +13,13 @@ from functools import lru_cache
 from typing import Any, Final, TypedDict
 
 from appliance.policy.document import Policy, PolicyError, Problem
-from appliance.policy.schedules import Calendar
+from appliance.policy.schedules import Calendar, is_calendar
 
 # Years looked up beyond the one in which a policy is applied; after the last of them the schedule shuts. The
 # year before belongs to them too: somewhere it still is when a new one has begun in UTC.
 YEARS: Final = 10
+# What the library has from tables, by country, ends with these; beyond, it leaves those holidays out.
+_TABLES_END: Final = dict.fromkeys(("BT", "FJ", "GY", "IN", "MU", "NP", "SR"), 2035)
 MAX_CALENDARS: Final = 12  # of the countries with the most holidays so many fit an entry of the ledger
 
 
@@ -34,13 +36,16 @@ def with_holidays(policy: Policy, now_s: int) -> Policy:
     """Return a policy that is about to be applied with the holidays that its schedules name.
 
     Raises:
-        PolicyError: the library knows no such country or part of one, or there are too many.
+        PolicyError: the library knows no such country or part of one, or not this year's, or there are too
+            many.
     """
+    years = years_from(now_s)
     problems = [
         Problem(file=file, where=f'schedule "{schedule.name}": holidays', message=message)
         for file, document in policy.documents
         for schedule in document.schedules
-        if schedule.holidays is not None and (message := find_unknown(schedule.holidays)) is not None
+        if schedule.holidays is not None
+        and (message := find_unknown(schedule.holidays) or _find_ended(schedule.holidays, years)) is not None
     ]
     names = list_calendars(policy)
     if len(names) > MAX_CALENDARS:
@@ -48,7 +53,6 @@ def with_holidays(policy: Policy, now_s: int) -> Policy:
         problems.append(Problem(file=policy.files[0].name, where="schedule", message=message))
     if problems:
         raise PolicyError(problems)
-    years = years_from(now_s)
     return replace(policy, calendars={name: look_up(name, years) for name in names})
 
 
@@ -92,22 +96,37 @@ def find_unknown(name: str) -> str | None:
     if country not in known:
         return f"no holidays of {country!r} are known; expected a country by its ISO 3166 code, such as DE"
     if part and part not in known[country]:
-        return (
-            f"no part {part!r} of {country} is known; expected one of {', '.join(known[country]) or 'none'}"
-        )
+        parts = [each for each in known[country] if is_calendar(f"{country}-{each}")]
+        return f"no part {part!r} of {country} is known; expected one of {', '.join(parts) or 'none'}"
     return None
+
+
+def _find_ended(name: str, years: range) -> str | None:
+    """Say in words that what the library knows has ended before the year in which a policy is applied."""
+    last = look_up(name, years).last_year
+    if last > years[0]:
+        return None
+    return (
+        f"those of {name} are known until {last}: a later release of the package holidays may know more; "
+        "without them the schedule is open on holidays too"
+    )
 
 
 @lru_cache(maxsize=64)
 def look_up(name: str, years: range) -> Calendar:
-    """Return the holidays that the library knows, of a country or part that it does know."""
+    """Return the holidays that the library knows, of a country or part that it does know.
+
+    ``last_year`` is the last of the years of which it knows all of them, or the one before the first.
+    """
     country, _, part = name.partition("-")
     import holidays  # noqa: PLC0415 - as above
 
-    found: Iterator[date] = iter(holidays.country_holidays(country, subdiv=part or None, years=years))
+    ends = min(holidays.country_holidays(country).end_year, _TABLES_END.get(country, date.max.year))
+    known = [year for year in years if year <= ends]
+    found: Iterator[date] = iter(holidays.country_holidays(country, subdiv=part or None, years=known))
     return Calendar(
         name=name,
         first_year=years[0],
-        last_year=years[-1],
-        dates=frozenset(day for day in found if day.year in years),
+        last_year=years[0] + len(known) - 1,
+        dates=frozenset(day for day in found if day.year in known),
     )

@@ -91,8 +91,13 @@ def _check_zone(name: str) -> str:
     return name
 
 
+def is_calendar(name: str) -> bool:
+    """Say whether a name is of the form of a country's, or of a part of one."""
+    return _CALENDAR.fullmatch(name) is not None
+
+
 def _check_calendar(name: str) -> str:
-    if _CALENDAR.fullmatch(name) is None:
+    if not is_calendar(name):
         raise ValueError(
             f"got {name[:40]!r}, expected a country (ISO 3166) such as DE, or a part such as DE-BY"
         )

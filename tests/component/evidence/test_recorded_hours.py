@@ -135,6 +135,16 @@ def test_holidays_that_the_library_does_not_know_are_inconclusive(tmp_path: Path
     assert "first 2025-12-25, are not on record" in report.findings[0].message
 
 
+def test_calendar_that_ends_sooner_than_the_library_s_is_inconclusive(tmp_path: Path, recorded: str) -> None:
+    entries: Entries = json.loads(recorded)
+    calendar = find(entries, "policy.applied")["holidays"][0]
+    calendar["last_year"] -= 1
+    calendar["dates"] = [day for day in calendar["dates"] if day < str(calendar["last_year"] + 1)]
+    (finding,) = judge(tmp_path / "other.db", entries).findings
+    assert finding.code is Code.OTHER_HOLIDAYS
+    assert "end with 2034, and here with 2035" in finding.message
+
+
 def forge_no_calendars(applied: dict[str, Any]) -> None:
     del applied["holidays"]
 
