@@ -18,7 +18,8 @@ from appliance.authority.ordering.commands import (
     RotateCa,
     TrustCa,
 )
-from appliance.errors import ChanceryError, Refusal
+from appliance.errors import Refusal
+from appliance.evidence.findings import Code, Found
 from appliance.ssh.keys import PublicKey, fingerprint, from_cryptography, parse_public_key_line
 from audit.entry import Entry
 from audit.note import parse_vkey
@@ -42,16 +43,22 @@ _KEY_TYPES: Final[Mapping[str, str]] = {
 }
 
 
-class BadOrder(ChanceryError):
+class BadOrder(Found):
     """An entry that rests on an order which nobody with the power to give it gave, or which says another."""
 
+    code = Code.BAD_ORDER
 
-class SharedKey(ChanceryError):
+
+class SharedKey(Found):
     """A key that serves two purposes."""
 
+    code = Code.SHARED_KEY
 
-class WrongStep(ChanceryError):
+
+class WrongStep(Found):
     """A CA key in a phase that it could not enter then."""
+
+    code = Code.WRONG_STEP
 
 
 def check_key_order(kind: str, data: Mapping[str, Any], command: Mapping[str, Any]) -> None:
