@@ -24,11 +24,11 @@ from appliance.evidence.certificates import check_denial, check_intent
 from appliance.evidence.cuts import CutChecks, WrongCut
 from appliance.evidence.findings import Code, Findings, Found
 from appliance.evidence.holidays import check_holidays
-from appliance.evidence.keys import check_phase
-from appliance.evidence.leave import LeaveChecks, NotRevoked
+from appliance.evidence.keys import FirstPhases, check_halt, check_opened, check_phase
+from appliance.evidence.leave import LeaveChecks
 from appliance.evidence.orders import OrderChecks
 from appliance.evidence.outcomes import OutcomeChecks, WrongOutcome
-from appliance.evidence.uses import UseChecks, WrongUse
+from appliance.evidence.uses import UseChecks
 from appliance.policy.document import Policy
 from appliance.ssh.errors import SshFormatError
 from audit import verifier
@@ -46,6 +46,7 @@ class Evidence:
     checked: Counter[str] = field(default_factory=Counter)
     _state: State = field(default_factory=State)
     _orders: OrderChecks = field(default_factory=OrderChecks)
+    _phases: FirstPhases = field(default_factory=FirstPhases)
     _cuts: CutChecks = field(default_factory=CutChecks)
     _leave: LeaveChecks = field(default_factory=LeaveChecks)
     _uses: UseChecks = field(default_factory=UseChecks)
@@ -81,14 +82,11 @@ class Evidence:
 
     def conclude(self) -> None:
         """Name what is left over at the end of the log."""
-        try:
-            self._leave.conclude()
-        except NotRevoked as error:
-            self.findings.add(Code.OMITTED_REVOCATION, self._state.size - 1, str(error))
-        try:
-            self._uses.conclude()
-        except WrongUse as error:
-            self.findings.add(Code.WRONG_USE, self._state.size - 1, str(error))
+        for run in (self._phases, self._leave, self._uses):
+            try:
+                run.conclude()
+            except Found as error:
+                self.findings.add(error.code, self._state.size - 1, str(error))
         for seq in self._outcomes.left():
             self.findings.add(
                 Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
@@ -110,6 +108,9 @@ class Evidence:
 
     def _check_run(self, entry: Entry) -> None:
         self._cuts.follow(entry)
+
+    def _check_phases(self, entry: Entry) -> None:
+        self._phases.follow(entry)
 
     def _check_order(self, entry: Entry) -> None:
         self.checked["order signatures"] += self._orders.check(self._state, entry)
@@ -185,6 +186,13 @@ class Evidence:
         check_phase(self._state, entry)
         self.checked["key phases"] += 1
 
+    def _check_halted(self, entry: Entry) -> None:
+        check_halt(self._state, entry)
+        self.checked["key phases"] += 1
+
+    def _check_opened(self, entry: Entry) -> None:
+        check_opened(entry)
+
 
 def _say(error: Exception) -> str:
     return (
@@ -199,6 +207,7 @@ def _say(error: Exception) -> str:
 # Each on the state before the entry, and the code of what malformed data make of it.
 _STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
     (Evidence._check_run, Code.BAD_MEANING),
+    (Evidence._check_phases, Code.BAD_MEANING),
     (Evidence._check_order, Code.BAD_ORDER),
     (Evidence._check_leave, Code.BAD_MEANING),
     (Evidence._check_use, Code.BAD_MEANING),
@@ -221,4 +230,6 @@ _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "ca.trusted": Evidence._check_ca,
     "ca.signing": Evidence._check_ca,
     "ca.retired": Evidence._check_ca,
+    "ca.halted": Evidence._check_halted,
+    "log.opened": Evidence._check_opened,
 }
