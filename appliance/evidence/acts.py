@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from appliance.authority.fold.standing import standing_in
 from appliance.authority.fold.state import State
-from appliance.errors import ChanceryError
+from appliance.evidence.findings import Code, Found
 from appliance.identity.identity import Identity
 from appliance.policy.document import Policy
 from appliance.policy.powers import may_still_act
 
 
-class NotEntitled(ChanceryError):
+class NotEntitled(Found):
     """An act by someone who had not the role for it."""
+
+    code = Code.NOT_ENTITLED
 
 
 def check_act(state: State, by: object, act: str) -> None:

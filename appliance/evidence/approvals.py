@@ -11,14 +11,17 @@ from typing import Any
 from appliance.authority.approving.answers import AnswerBody, verify_answer
 from appliance.authority.approving.approving import ANSWER_S, answer_context, find_grant
 from appliance.authority.fold.state import State
-from appliance.errors import ChanceryError, Refusal
+from appliance.errors import Refusal
 from appliance.evidence.acts import policy_in_force
+from appliance.evidence.findings import Code, Found
 from appliance.identity.identity import Identity
 from audit.entry import Entry
 
 
-class WrongApproval(ChanceryError):
+class WrongApproval(Found):
     """An approval that nobody could ask for, or that nobody who could has given."""
+
+    code = Code.WRONG_APPROVAL
 
 
 def check_requested(state: State, entry: Entry) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from appliance.authority.fold.records import AppliedPolicy
 from appliance.authority.fold.state import State
 from appliance.authority.issuing.plan import Planned, cite_approvals, evaluate, plan_certificate
-from appliance.errors import ChanceryError, Refusal
+from appliance.errors import Refusal
+from appliance.evidence.findings import Code, Found
 from appliance.evidence.hours import OtherTimeZones, by_other_rules, lies_in_window, records_hours
 from appliance.evidence.relaxed import decide_but_hours
 from appliance.identity.api import CLAIM, PROVIDER
@@ -19,35 +20,25 @@ from appliance.policy.zones import TZDATA
 from appliance.requests import HostRequest, UserRequest, request_from_data
 from appliance.ssh.certificate import decode_tbs
 from appliance.ssh.content import CertificateContent
-from appliance.ssh.keys import PublicKey
-from appliance.ssh.signature import verify
 from audit.entry import Entry
 
 
-class WrongIntent(ChanceryError):
+class WrongIntent(Found):
     """An intent that contradicts what was on record when it was written."""
 
+    code = Code.WRONG_INTENT
 
-class NotAllowed(ChanceryError):
+
+class NotAllowed(Found):
     """A certificate that the policy in force did not allow, or not so."""
 
+    code = Code.NOT_ALLOWED
 
-class WrongDenial(ChanceryError):
+
+class WrongDenial(Found):
     """A refusal by a rule that did not refuse."""
 
-
-def read_signed(state: State, entry: Entry) -> tuple[bytes, PublicKey]:
-    """Return an intent's to-be-signed bytes and the key that it names for them, whatever it is worth.
-
-    Raises:
-        WrongIntent: there is no such key, and whatever malformed data raise.
-    """
-    data: Mapping[str, Any] = entry.data
-    ca = state.cas.get(data["ca"])
-    key = None if ca is None else ca.find_key(data["ca_key"])
-    if key is None:
-        raise WrongIntent(f"the CA {data['ca']} has no key {data['ca_key']}")
-    return base64.b64decode(data["tbs"], validate=True), key.public_key
+    code = Code.WRONG_DENIAL
 
 
 def check_intent(state: State, entry: Entry) -> None:
@@ -142,15 +133,6 @@ def _replay_but_hours(
         raise WrongIntent(f"no such certificate could be made: {refusal.detail}") from refusal
     tbs = base64.b64decode(data["tbs"])
     return planned[0] if planned and all(each.tbs == tbs for each in planned) else None
-
-
-def check_signature(tbs: bytes, ca_key: PublicKey, data: Mapping[str, Any]) -> None:
-    """Verify the CA's signature over an intent's bytes.
-
-    Raises:
-        SshFormatError: it does not hold.
-    """
-    verify(ca_key, base64.b64decode(data["signature"], validate=True), tbs)
 
 
 def check_denial(state: State, entry: Entry) -> bool:

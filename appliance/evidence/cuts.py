@@ -15,7 +15,7 @@ from typing import Any, Final
 from appliance.authority.cutting.cutoff import MAX_CUT, find_live
 from appliance.authority.cutting.locks import covers, find_covered
 from appliance.authority.fold.state import State
-from appliance.errors import ChanceryError
+from appliance.evidence.findings import Code, Found
 from appliance.policy.document import Policy
 from appliance.policy.locks import Lock, Target
 from audit.entry import Entry
@@ -24,12 +24,16 @@ from audit.entry import Entry
 _PATIENCE_MS: Final = 600_000
 
 
-class WrongCut(ChanceryError):
+class WrongCut(Found):
     """A lock or a revocation that is on nothing, or not on what it says."""
 
+    code = Code.WRONG_CUT
 
-class Omitted(ChanceryError):
+
+class Omitted(Found):
     """Certificates that a lock is on and that were not revoked with it."""
+
+    code = Code.OMITTED_REVOCATION
 
 
 @dataclass(slots=True)

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
+from appliance.errors import ChanceryError
 from audit.verifier import Verdict
 
 # As in the structural report: a reader needs the first few of each.
@@ -43,6 +44,12 @@ class Code(StrEnum):
 INCONCLUSIVE_CODES: Final = frozenset(
     {Code.OPEN_CUT, Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES, Code.OTHER_HOLIDAYS}
 )
+
+
+class Found(ChanceryError):
+    """What a check of an entry finds; ``code`` says what of."""
+
+    code: ClassVar[Code]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

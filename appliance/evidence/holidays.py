@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from appliance.errors import ChanceryError
+from appliance.evidence.findings import Code, Found
 from appliance.policy.document import Policy
 from appliance.policy.holidays import (
     calendar_from_data,
@@ -26,12 +26,16 @@ from audit.entry import Entry
 _WAITED_S: Final = 600
 
 
-class WrongHolidays(ChanceryError):
+class WrongHolidays(Found):
     """Calendars that are not those of the policy, or not of the years that it was applied for."""
 
+    code = Code.BAD_MEANING
 
-class OtherHolidays(ChanceryError):
+
+class OtherHolidays(Found):
     """Holidays that the library at hand does not know, or not all that it knows."""
+
+    code = Code.OTHER_HOLIDAYS
 
 
 def check_holidays(policy: Policy, entry: Entry) -> None:

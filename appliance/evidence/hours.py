@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.errors import ChanceryError
+from appliance.evidence.findings import Code, Found
 from appliance.policy.evaluate import Profile
 from appliance.policy.zones import TZDATA
 
 
-class OtherTimeZones(ChanceryError):
+class OtherTimeZones(Found):
     """A decision by another version of the time zone rules, which comes out otherwise by these."""
+
+    code = Code.OTHER_TIME_ZONES
 
 
 def by_other_rules(data: Mapping[str, Any]) -> bool:

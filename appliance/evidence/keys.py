@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
 from appliance.authority.cas.rotation import STEPS, check_new_key, check_step, find_key
+from appliance.authority.fold.ca_keys import keys_of_log, purpose_of_ca
 from appliance.authority.fold.state import State
 from appliance.authority.ordering.commands import (
     CaStep,
@@ -18,10 +20,10 @@ from appliance.authority.ordering.commands import (
     RotateCa,
     TrustCa,
 )
-from appliance.errors import ChanceryError, Refusal
-from appliance.ssh.keys import PublicKey, fingerprint, from_cryptography, parse_public_key_line
+from appliance.errors import Refusal
+from appliance.evidence.findings import Code, Found
+from appliance.ssh.keys import PublicKey, fingerprint, parse_public_key_line
 from audit.entry import Entry
-from audit.note import parse_vkey
 
 PHASE_KINDS: Final = frozenset({"ca.created", "ca.trusted", "ca.signing", "ca.retired"})
 _COMMANDS: Final[Mapping[str, type[CommandBody]]] = {
@@ -42,16 +44,22 @@ _KEY_TYPES: Final[Mapping[str, str]] = {
 }
 
 
-class BadOrder(ChanceryError):
+class BadOrder(Found):
     """An entry that rests on an order which nobody with the power to give it gave, or which says another."""
 
+    code = Code.BAD_ORDER
 
-class SharedKey(ChanceryError):
+
+class SharedKey(Found):
     """A key that serves two purposes."""
 
+    code = Code.SHARED_KEY
 
-class WrongStep(ChanceryError):
+
+class WrongStep(Found):
     """A CA key in a phase that it could not enter then."""
+
+    code = Code.WRONG_STEP
 
 
 def check_key_order(kind: str, data: Mapping[str, Any], command: Mapping[str, Any]) -> None:
@@ -93,39 +101,89 @@ def check_phase(state: State, entry: Entry) -> None:
         if isinstance(command, CaStep):
             find_key(command, state)
             check_step(command, state, entry.time_ms // 1000)
-        elif isinstance(command, CreateCa | RotateCa):
-            _check_first_phases(state, entry.kind, command, public_key)
+        elif entry.kind == "ca.created" and isinstance(command, CreateCa | RotateCa):
+            if known is not None and known.find_key(fingerprint(public_key)) is not None:
+                raise WrongStep("the key is on record already")
+            check_new_key(command, state)
     except Refusal as refusal:
         raise WrongStep(refusal.detail) from refusal
 
 
-def _check_first_phases(state: State, kind: str, command: CreateCa | RotateCa, public_key: PublicKey) -> None:
-    """Check that a new key is new, and goes through its first phases one by one."""
-    known = state.cas.get(command.name)
-    key = None if known is None else known.find_key(fingerprint(public_key))
-    if kind == "ca.created":
-        if key is not None:
-            raise WrongStep("the key is on record already")
-        check_new_key(command, state)
-        return
-    phases = command.PHASES[command.phase]
-    before = phases[phases.index(kind.removeprefix("ca.")) - 1]
-    if key is None or key.phase != before:
-        raise WrongStep(f"the key was not {before} before")
+@dataclass(slots=True)
+class FirstPhases:
+    """The phases that a new key goes through by the order that makes it: entries one behind the other.
+
+    ``_due`` is the kind that has to come next, with the key and the order of the one before.
+    """
+
+    _due: tuple[str, object] | None = None
+
+    def follow(self, entry: Entry) -> None:
+        """Note an entry of any kind.
+
+        Raises:
+            WrongStep: a phase is missing before this entry.
+        """
+        kinds = _list_first(entry)
+        place = kinds.index(entry.kind) if entry.kind in kinds else 0
+        same = [entry.data.get(name) for name in ("public_key", "command", "orders")]
+        if place and self._due != (entry.kind, same):
+            raise WrongStep("the key did not go through the phases before this one by the same order")
+        left = None if place else self._due
+        self._due = (kinds[place + 1], same) if kinds[place + 1 :] else None
+        if left is not None:
+            raise WrongStep(f"{left[0]} is not on record, which was ordered with the phases before it")
+
+    def conclude(self) -> None:
+        """Check that no phase is missing at the end; raises as :meth:`follow`."""
+        if self._due is not None:
+            raise WrongStep(f"{self._due[0]} is not on record, which was ordered with the phases before it")
+
+
+def _list_first(entry: Entry) -> list[str]:
+    """Return the kinds of the phases that the order of an entry takes a new key through."""
+    if entry.kind not in PHASE_KINDS:
+        return []
+    command = _parse(cast(Mapping[str, Any], entry.data["command"]))
+    if not isinstance(command, CreateCa | RotateCa):
+        return []
+    return [f"ca.{phase}" for phase in command.PHASES[command.phase]]
+
+
+def check_opened(entry: Entry) -> None:
+    """Check that the keys of a log are three.
+
+    Raises:
+        SharedKey: two of them are the same.
+    """
+    known: dict[str, str] = {}
+    for print_, purpose in keys_of_log(entry.data):
+        if known.setdefault(print_, purpose) != purpose:
+            raise SharedKey(f"the key {print_} is that of {known[print_]} and of {purpose}")
+
+
+def check_halt(state: State, entry: Entry) -> None:
+    """Check that a key was halted for a signature of its own that went wrong.
+
+    The signature is nowhere. That the token was asked for it is what the entry directly before says.
+
+    Raises:
+        WrongStep: the key is not of that CA, or did not fail so.
+    """
+    data: Mapping[str, Any] = entry.data
+    ca, known = state.cas.get(data["name"]), state.certificates.get(data["intent"])
+    if ca is None or ca.find_key(data["ca_key"]) is None:
+        raise WrongStep(f"there is no key {data['ca_key']} of a CA {data['name']}")
+    if known is None or known.ca_key != data["ca_key"]:
+        raise WrongStep(f"the token was not asked for a signature by this key in entry {data['intent']}")
+    if (known.outcome, known.outcome_seq, known.revoked) != ("failed", entry.seq - 1, True):
+        raise WrongStep(f"the signature for entry {data['intent']} did not fail right before")
 
 
 def _check_single_purpose(state: State, ca: str, public_key: PublicKey) -> None:
-    others: list[tuple[str, PublicKey]] = [
-        (other.name, key.public_key) for other in state.cas.values() for key in other.keys if other.name != ca
-    ]
-    others.append(("the ledger", from_cryptography(parse_vkey(state.ledger_key).public_key)))
-    others += [
-        (purpose, parse_public_key_line(line))
-        for purpose, line in (("bundle", state.bundle_key), ("probe", state.probe_key))
-    ]
-    for name, other in others:
-        if other == public_key:
-            raise SharedKey(f"the key {fingerprint(public_key)} is that of {name} too")
+    purpose = state.own_keys.get(fingerprint(public_key))
+    if purpose not in {None, purpose_of_ca(ca)}:
+        raise SharedKey(f"the key {fingerprint(public_key)} is that of {purpose} too")
 
 
 def _parse(command: Mapping[str, Any]) -> CommandBody:

@@ -12,18 +12,22 @@ from typing import Any
 from appliance.authority.cutting.leaving import find_reaching, is_own
 from appliance.authority.fold.leaves import Leave, accounts_of, read_leave
 from appliance.authority.fold.state import State
-from appliance.errors import ChanceryError
 from appliance.evidence.acts import check_act, policy_in_force
+from appliance.evidence.findings import Code, Found
 from appliance.identity.identity import Identity
 from audit.entry import Entry
 
 
-class WrongLeave(ChanceryError):
+class WrongLeave(Found):
     """An entry about leave that contradicts what was on record when it was written."""
 
+    code = Code.WRONG_LEAVE
 
-class NotRevoked(ChanceryError):
+
+class NotRevoked(Found):
     """A leave that left certificates valid which reach into it."""
+
+    code = Code.OMITTED_REVOCATION
 
 
 @dataclass(slots=True)

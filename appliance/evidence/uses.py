@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from appliance.authority.fold.records import Credential
 from appliance.authority.fold.state import State
-from appliance.errors import ChanceryError
+from appliance.evidence.findings import Code, Found
 from appliance.identity.api import CLAIM, PROVIDER
 from appliance.ssh.certificate import decode_tbs
 from audit.entry import Entry
@@ -21,8 +21,10 @@ from audit.entry import Entry
 _SHARED: Final = ("identity", "on_behalf_of", "request", "idempotency", "policy")
 
 
-class WrongUse(ChanceryError):
+class WrongUse(Found):
     """A use that could not be or was for nothing, or a certificate without one."""
+
+    code = Code.WRONG_USE
 
 
 @dataclass(slots=True)

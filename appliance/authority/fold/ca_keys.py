@@ -1,4 +1,6 @@
-"""The keys of a CA through their phases: created, trusted by hosts, signing, retired. Part of the fold, pure.
+"""The keys of a log: what each is for, and those of a CA through their phases. Part of the fold, pure.
+
+The phases are created, trusted by hosts, signing, retired.
 
 No rule is enforced here: the fold takes what is on record. Which step may be taken when is said by
 :mod:`~appliance.authority.cas.rotation`, in the authority before it is recorded and in an audit after it was.
@@ -6,12 +8,25 @@ No rule is enforced here: the fold takes what is on record. Which step may be ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from appliance.authority.fold.records import Ca, CaKey, Phase
-from appliance.ssh.keys import fingerprint, parse_public_key_line
+from appliance.ssh.keys import fingerprint, from_cryptography, parse_public_key_line
+from audit.note import parse_vkey
+
+
+def keys_of_log(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the fingerprints of the keys that a ``log.opened`` names, and what each is for."""
+    yield fingerprint(from_cryptography(parse_vkey(data["ledger_key"]).public_key)), "the ledger"
+    for purpose in ("bundle", "probe"):
+        yield fingerprint(parse_public_key_line(data[f"{purpose}_key"])), f"the {purpose}s"
+
+
+def purpose_of_ca(name: str) -> str:
+    """Return what the keys of a CA are for, in words."""
+    return f"the CA {name}"
 
 
 def enter_phase(known: Ca | None, phase: Phase, data: Mapping[str, Any], now_ms: int) -> Ca:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from appliance.authority.fold.approvals import Approvals
-from appliance.authority.fold.ca_keys import enter_phase, halt
+from appliance.authority.fold.ca_keys import enter_phase, halt, keys_of_log, purpose_of_ca
 from appliance.authority.fold.cuts import lift_lock, place_lock, revoke
 from appliance.authority.fold.leaves import Leaves
 from appliance.authority.fold.records import (
@@ -54,7 +54,10 @@ class UnknownEntry(ChanceryError):
 
 @dataclass(slots=True)
 class State:
-    """The fold. ``head_ms`` is the last entry's moment; ``certificates`` are by the seq of their intent."""
+    """The fold. ``head_ms`` is the last entry's moment; ``certificates`` are by the seq of their intent.
+
+    ``own_keys`` are the fingerprints of all keys that ever were the appliance's, and what each is for.
+    """
 
     origin: str = ""
     log_number: int = 0
@@ -66,6 +69,7 @@ class State:
     head_ms: int = 0
     applied: AppliedPolicy | None = None
     cas: dict[str, Ca] = field(default_factory=dict)
+    own_keys: dict[str, str] = field(default_factory=dict)
     hosts: dict[str, Host] = field(default_factory=dict)
     credentials: dict[str, Credential] = field(default_factory=dict)
     certificates: dict[int, IssuedCertificate] = field(default_factory=dict)
@@ -176,6 +180,7 @@ def _open_log(state: State, _entry: Entry, data: Mapping[str, Any]) -> None:
     state.ledger_key = data["ledger_key"]
     state.bundle_key = data["bundle_key"]
     state.probe_key = data["probe_key"]
+    state.own_keys.update(keys_of_log(data))
 
 
 def _remember_retry(state: State, seq: int, name: RetryName, request: str) -> None:
@@ -250,7 +255,9 @@ def _apply_policy(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
 
 def _enter_phase(phase: Phase) -> _Fold:
     def fold(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
-        state.cas[data["name"]] = enter_phase(state.cas.get(data["name"]), phase, data, entry.time_ms)
+        ca = state.cas[data["name"]] = enter_phase(state.cas.get(data["name"]), phase, data, entry.time_ms)
+        # The one that is moved stands last; a key that was another purpose's before stays known as that.
+        state.own_keys.setdefault(ca.keys[-1].fingerprint, purpose_of_ca(ca.name))
 
     return fold
 

@@ -20,6 +20,7 @@ from appliance.policy.roles import may_act
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.certificate import CertificateContent, CertificateType, encode_tbs
 from appliance.ssh.errors import SshFormatError
+from appliance.ssh.keys import fingerprint
 from appliance.ssh.options import FORCE_COMMAND, SOURCE_ADDRESS, VERIFY_REQUIRED
 
 
@@ -105,8 +106,13 @@ def plan_certificate(
     """Build the certificate of a profile, whose intent will be entry ``seq``.
 
     Raises:
-        Refusal: ``issuance-halted``, no key signs for the profile's CA; ``unacceptable-key``.
+        Refusal: ``issuance-halted``, no key signs for the profile's CA; ``unacceptable-key``, such as one of
+            the appliance's own: whoever could log in with a CA's key has more than a certificate.
     """
+    if (purpose := state.own_keys.get(fingerprint(request.public_key))) is not None:
+        raise Refusal(
+            "unacceptable-key", f"the subject key is that of {purpose}; send another key", field="public key"
+        )
     of_user = isinstance(request, UserRequest)
     certificate_type = CertificateType.USER if of_user else CertificateType.HOST
     ca_key = _signing_key(state, profile, certificate_type)

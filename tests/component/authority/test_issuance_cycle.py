@@ -106,9 +106,21 @@ def test_identity_without_a_grant_gets_nothing(authority: TestAuthority) -> None
     assert (refusal.slug, refusal.members["allowed"]) == ("policy-denied", [])
 
 
-def test_ca_s_own_key_as_subject_is_refused_and_not_recorded(authority: TestAuthority) -> None:
-    refusal = refused(authority.ask(identity(), UserRequest(public_key=public_key("nistp256", 11))))
-    assert refusal.slug == "unacceptable-key"
+@pytest.mark.parametrize(
+    ("algorithm", "seed", "purpose"),
+    [
+        ("nistp256", 11, "the CA users"),
+        ("ed25519", 11, "the CA hosts"),
+        ("ed25519", 20, "the bundles"),
+        ("ed25519", 21, "the probes"),
+    ],
+)
+def test_key_of_the_appliance_as_subject_is_refused_and_not_recorded(
+    authority: TestAuthority, algorithm: str, seed: int, purpose: str
+) -> None:
+    refusal = refused(authority.ask(identity(), UserRequest(public_key=public_key(algorithm, seed))))
+    assert (refusal.slug, refusal.members["field"]) == ("unacceptable-key", "public key")
+    assert f"is that of {purpose}" in refusal.detail
     assert entries(authority, "certificate.intent") == []
 
 

@@ -82,8 +82,10 @@ def issue_under_the_lock(entries: Entries) -> None:
     lock = place_of(entries, "lock.placed")
     entries.insert(place_of(entries, "certificate.intent"), entries.pop(lock))
     del entries[place_of(entries, "certificate.denied")]
-    for place in range(2):
-        entries[place_of(entries, "certificate.revoked", place)][1]["by"] = identity("carol").to_data()
+    for number in range(2):
+        entries[place_of(entries, "certificate.issued", number)][1]["intent"] += 1
+        revoked = entries[place_of(entries, "certificate.revoked", number)][1]
+        revoked.update(by=identity("carol").to_data(), serial=str(int(revoked["serial"]) + 1))
 
 
 def place_without_the_role(entries: Entries) -> None:
@@ -124,18 +126,18 @@ def lift_without_an_order(entries: Entries) -> None:
     entries.append(("lock.lifted", data))
 
 
-FORGERIES: Mapping[Callable[[Entries], None], Code] = {
-    omit_revocation: Code.OMITTED_REVOCATION,
-    omit_last_revocation: Code.OMITTED_REVOCATION,
-    delay_revocation: Code.OMITTED_REVOCATION,
-    issue_under_the_lock: Code.NOT_ALLOWED,
-    place_without_the_role: Code.NOT_ENTITLED,
-    place_twice: Code.WRONG_CUT,
-    invent_accounts: Code.WRONG_CUT,
-    revoke_by_another_entry: Code.WRONG_CUT,
-    revoke_what_the_lock_is_not_on: Code.WRONG_CUT,
-    lift_nothing: Code.WRONG_CUT,
-    lift_without_an_order: Code.BAD_ORDER,
+FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
+    omit_revocation: {Code.OMITTED_REVOCATION},
+    omit_last_revocation: {Code.OMITTED_REVOCATION},
+    delay_revocation: {Code.OMITTED_REVOCATION},
+    issue_under_the_lock: {Code.NOT_ALLOWED},
+    place_without_the_role: {Code.NOT_ENTITLED},
+    place_twice: {Code.WRONG_CUT},
+    invent_accounts: {Code.WRONG_CUT},
+    revoke_by_another_entry: {Code.WRONG_CUT, Code.OMITTED_REVOCATION},
+    revoke_what_the_lock_is_not_on: {Code.WRONG_CUT},
+    lift_nothing: {Code.WRONG_CUT, Code.BAD_MEANING},
+    lift_without_an_order: {Code.BAD_ORDER},
 }
 
 
@@ -153,7 +155,7 @@ def test_forged_cut_is_found(tmp_path: Path, honest: Entries, forge: Callable[[E
     report = judge(tmp_path / "forged.db", honest)
     assert report.structure.verdict is Verdict.VERIFIED, report.structure.to_json()
     assert report.verdict is Verdict.TAMPERED
-    assert FORGERIES[forge] in {finding.code for finding in report.findings}, report.to_json()
+    assert {finding.code for finding in report.findings} == FORGERIES[forge], report.to_json()
 
 
 @pytest.mark.parametrize(

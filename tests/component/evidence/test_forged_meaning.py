@@ -13,10 +13,9 @@ import pytest
 from appliance.evidence.findings import Code
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.certificate import decode_tbs, encode_tbs
-from appliance.ssh.keys import fingerprint, format_public_key_line
 from appliance.ssh.signature import sign
 from audit.verifier import Verdict
-from support.authority import NOW_MS, identity, order, running_authority
+from support.authority import NOW_MS, identity, running_authority
 from support.forging import Data, Entries, find, judge, read_entries
 from support.ssh_examples import private_key, public_key
 
@@ -128,12 +127,6 @@ def forge_policy_text(entries: Entries) -> None:
     find(entries, "policy.file")["text"] += "# and more\n"
 
 
-def forge_shared_key(entries: Entries) -> None:
-    line = find(entries, "log.opened")["probe_key"]
-    for phase in ("ca.created", "ca.trusted", "ca.signing"):
-        find(entries, phase, 1)["public_key"] = line
-
-
 def forge_revoker(entries: Entries) -> None:
     content = decode_tbs(base64.b64decode(find(entries, "certificate.intent")["tbs"]))
     data = {
@@ -144,93 +137,22 @@ def forge_revoker(entries: Entries) -> None:
     entries.append(("certificate.revoked", data))
 
 
-FORGERIES: Mapping[Callable[[Entries], None], Code] = {
-    forge_principals: Code.NOT_ALLOWED,
-    forge_longer_life: Code.NOT_ALLOWED,
-    forge_dropped_command: Code.NOT_ALLOWED,
-    forge_serial: Code.NOT_ALLOWED,
-    forge_requester: Code.NOT_ALLOWED,
-    forge_policy_seq: Code.WRONG_INTENT,
-    forge_ca_signature: Code.BAD_CA_SIGNATURE,
-    forge_second_outcome: Code.WRONG_OUTCOME,
-    forge_refusal: Code.WRONG_DENIAL,
-    forge_order_signature: Code.BAD_ORDER,
-    forge_carried_out: Code.BAD_ORDER,
-    forge_ordering_operator: Code.BAD_ORDER,
-    forge_policy_text: Code.BAD_MEANING,
-    forge_shared_key: Code.SHARED_KEY,
-    forge_revoker: Code.NOT_ENTITLED,
+FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
+    forge_principals: {Code.NOT_ALLOWED},
+    forge_longer_life: {Code.NOT_ALLOWED},
+    forge_dropped_command: {Code.NOT_ALLOWED},
+    forge_serial: {Code.NOT_ALLOWED},
+    forge_requester: {Code.NOT_ALLOWED},
+    forge_policy_seq: {Code.WRONG_INTENT},
+    forge_ca_signature: {Code.BAD_CA_SIGNATURE},
+    forge_second_outcome: {Code.WRONG_OUTCOME},
+    forge_refusal: {Code.WRONG_DENIAL},
+    forge_order_signature: {Code.BAD_ORDER},
+    forge_carried_out: {Code.BAD_ORDER},
+    forge_ordering_operator: {Code.BAD_ORDER, Code.WRONG_STEP},
+    forge_policy_text: {Code.BAD_MEANING},
+    forge_revoker: {Code.NOT_ENTITLED},
 }
-
-
-def rotate(entries: Entries, *, step: str = "promote", of: int = 13, **flags: Any) -> None:
-    """Append a rotation of the user CA: the next key, trusted, and a step of that or of the old one."""
-    key = public_key("nistp256", 13)
-    common = {
-        "name": "users",
-        "type": "user",
-        "customer": "acme",
-        "transcript": "made in software for a test",
-    }
-    made = {"verb": "ca.rotate", "name": "users", "algorithm": "ecdsa-p256", "phase": "trusted"}
-    data = common | {"public_key": format_public_key_line(key)}
-    for phase in ("created", "trusted"):
-        entries.append((f"ca.{phase}", data | order(made, policy=2)))
-    key = public_key("nistp256", of)
-    ordered = {"verb": f"ca.{step}", "name": "users", "key": fingerprint(key), **flags}
-    data = common | {"public_key": format_public_key_line(key)}
-    entries.append(("ca.signing" if step == "promote" else "ca.retired", data | order(ordered, policy=2)))
-
-
-@pytest.mark.parametrize(
-    ("steps", "verdict"),
-    [
-        ({"now": True}, Verdict.VERIFIED),
-        ({}, Verdict.TAMPERED),  # nobody ordered that it shall not wait
-        ({"step": "retire", "of": 13}, Verdict.VERIFIED),
-        ({"step": "retire", "of": 11}, Verdict.TAMPERED),  # it signs
-        ({"now": True, "of": 14}, Verdict.TAMPERED),  # there is no such key
-    ],
-)
-def test_rotation_is_judged_by_its_rules(
-    tmp_path: Path, honest: Entries, steps: dict[str, Any], verdict: Verdict
-) -> None:
-    rotate(honest, **steps)
-    report = judge(tmp_path / "rotated.db", honest)
-    assert report.verdict is verdict, report.to_json()
-    if verdict is Verdict.TAMPERED:
-        assert {finding.code for finding in report.findings} == {Code.WRONG_STEP}
-
-
-def test_key_that_retires_while_certificates_of_it_are_live_is_found(tmp_path: Path, honest: Entries) -> None:
-    rotate(honest, now=True)
-    retire = {"verb": "ca.retire", "name": "users", "key": fingerprint(public_key("nistp256", 11))}
-    data = {
-        "name": "users", "type": "user", "customer": "acme", "transcript": "",
-        "public_key": format_public_key_line(public_key("nistp256", 11)),
-    }  # fmt: skip
-    forced = judge(
-        tmp_path / "f.db", [*honest, ("ca.retired", data | order(retire | {"force": True}, policy=2))]
-    )
-    assert forced.verdict is Verdict.VERIFIED, forced.to_json()
-    report = judge(tmp_path / "r.db", [*honest, ("ca.retired", data | order(retire, policy=2))])
-    assert [finding.code for finding in report.findings] == [Code.WRONG_STEP]
-
-
-def test_second_key_under_one_order_is_found(tmp_path: Path, honest: Entries) -> None:
-    rotate(honest, now=True)
-    create = {
-        "verb": "ca.create", "name": "spare", "type": "user", "algorithm": "ed25519", "customer": "acme",
-        "phase": "created",
-    }  # fmt: skip
-    for seed in (31, 32):
-        data = {
-            "name": "spare", "type": "user", "customer": "acme", "transcript": "",
-            "public_key": format_public_key_line(public_key("ed25519", seed)),
-        }  # fmt: skip
-        honest.append(("ca.created", data | order(create, policy=2)))
-    report = judge(tmp_path / "second.db", honest)
-    assert [finding.code for finding in report.findings] == [Code.BAD_ORDER]
 
 
 @pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__)
@@ -239,7 +161,7 @@ def test_forgery_is_found(tmp_path: Path, honest: Entries, forge: Callable[[Entr
     report = judge(tmp_path / "forged.db", honest)
     assert report.structure.verdict is Verdict.VERIFIED, report.structure.to_json()
     assert report.verdict is Verdict.TAMPERED
-    assert FORGERIES[forge] in {finding.code for finding in report.findings}, report.to_json()
+    assert {finding.code for finding in report.findings} == FORGERIES[forge], report.to_json()
 
 
 def test_intent_without_an_outcome_is_inconclusive(tmp_path: Path, honest: Entries) -> None:

@@ -1,0 +1,238 @@
+"""Each entry held against the state that the ones before it fold to, and then folded in.
+
+1. Entries that rest on an order have its signatures verified, by the operators of that moment.
+2. Intents have their decision replayed on the state before them; outcomes have their CA's signature verified.
+3. Revocations and locks come from identities that could make them, or from an entry that causes them; locks
+   and leave revoke all that they are on; CA keys serve one purpose, and enter their phases by the rules of
+   rotation. Certificates by a credential of counted uses stand directly after a use of it, for one request.
+4. The entry is folded into the state, by the same fold that the authority uses. A policy that it applies must
+   have come with the holidays that its schedules need.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from appliance.authority.fold.state import State, UnknownEntry
+from appliance.errors import ChanceryError
+from appliance.evidence.acts import check_act
+from appliance.evidence.approvals import check_answered, check_requested
+from appliance.evidence.certificates import check_denial, check_intent
+from appliance.evidence.cuts import CutChecks, WrongCut
+from appliance.evidence.findings import Code, Findings, Found
+from appliance.evidence.holidays import check_holidays
+from appliance.evidence.keys import FirstPhases, check_halt, check_opened, check_phase
+from appliance.evidence.leave import LeaveChecks
+from appliance.evidence.orders import OrderChecks
+from appliance.evidence.outcomes import OutcomeChecks, WrongOutcome
+from appliance.evidence.uses import UseChecks
+from appliance.policy.document import Policy
+from appliance.ssh.errors import SshFormatError
+from audit import verifier
+from audit.entry import Entry, JsonValue, LeafHash
+
+# What malformed data, which the schemas let pass, raise in code that reads them.
+_MALFORMED: Final = (ChanceryError, SshFormatError, ValueError, LookupError, TypeError, AttributeError)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The checks and the state that they stand on. Memory follows what is live, not what ever was."""
+
+    findings: Findings = field(default_factory=Findings)
+    checked: Counter[str] = field(default_factory=Counter)
+    _state: State = field(default_factory=State)
+    _orders: OrderChecks = field(default_factory=OrderChecks)
+    _phases: FirstPhases = field(default_factory=FirstPhases)
+    _cuts: CutChecks = field(default_factory=CutChecks)
+    _leave: LeaveChecks = field(default_factory=LeaveChecks)
+    _uses: UseChecks = field(default_factory=UseChecks)
+    _outcomes: OutcomeChecks = field(default_factory=OutcomeChecks)
+    _lost: bool = False
+
+    def take(self, entry: verifier.Entry) -> None:
+        """Check the next entry and fold it in; after one that cannot be folded nothing can be judged."""
+        if self._lost:
+            return
+        own = Entry(
+            seq=entry.seq,
+            time_ms=entry.time_ms,
+            kind=entry.kind,
+            v=entry.v,
+            prev=LeafHash(entry.prev),
+            data=cast(Mapping[str, JsonValue], entry.data),  # the same type, under the verifier's name
+            raw=entry.raw,
+            leaf_hash=LeafHash(b""),
+        )
+        for check, code in _STEPS:
+            self._run(check, code, own)
+        self._fold(own)
+        if own.kind == "policy.applied" and not self._lost:
+            self._run(Evidence._check_holidays, Code.BAD_MEANING, own)
+            self._cuts.reconsider(self._state, self._policy())
+
+    def _run(self, check: Callable[[Evidence, Entry], None], code: Code, entry: Entry) -> None:
+        try:
+            check(self, entry)
+        except _MALFORMED as error:
+            found = error.code if isinstance(error, Found) else code
+            self.findings.add(found, entry.seq, f"{entry.kind}: {_say(error)}")
+
+    def conclude(self) -> None:
+        """Name what is left over at the end of the log."""
+        for run in (self._phases, self._leave, self._uses):
+            try:
+                run.conclude()
+            except Found as error:
+                self.findings.add(error.code, self._state.size - 1, str(error))
+        for seq in self._outcomes.left():
+            self.findings.add(
+                Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
+            )
+        for seq, message, goes_on in self._cuts.conclude(self._state.head_ms):
+            self.findings.add(Code.OPEN_CUT if goes_on else Code.OMITTED_REVOCATION, seq, message)
+
+    def _fold(self, entry: Entry) -> None:
+        try:
+            self._state.apply(entry)
+        except UnknownEntry as error:
+            self._lost = True
+            self.findings.add(Code.UNKNOWN_KIND, entry.seq, str(error))
+        except _MALFORMED as error:
+            self._lost = True
+            self.findings.add(
+                Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {_say(error)}"
+            )
+
+    def _check_run(self, entry: Entry) -> None:
+        self._cuts.follow(entry)
+
+    def _check_phases(self, entry: Entry) -> None:
+        self._phases.follow(entry)
+
+    def _check_order(self, entry: Entry) -> None:
+        self.checked["order signatures"] += self._orders.check(self._state, entry)
+
+    def _check_leave(self, entry: Entry) -> None:
+        self._leave.check(self._state, entry)
+
+    def _check_holidays(self, entry: Entry) -> None:
+        check_holidays(self._policy(), entry)  # by now the policy that the entry applies
+
+    def _check_use(self, entry: Entry) -> None:
+        self._uses.check(self._state, entry)
+
+    def _check_kind(self, entry: Entry) -> None:
+        check = _CHECKS.get(entry.kind)
+        if check is not None:
+            check(self, entry)
+
+    def _check_intent(self, entry: Entry) -> None:
+        self._outcomes.begin(self._state, entry)
+        check_intent(self._state, entry)
+        self.checked["replayed decisions"] += 1
+
+    def _check_issued(self, entry: Entry) -> None:
+        self._outcomes.issue(self._state, entry)
+        self.checked["outcomes"] += 1
+        self.checked["CA signatures"] += 1
+
+    def _check_unfulfilled(self, entry: Entry) -> None:
+        self._outcomes.fail(entry)
+        self.checked["outcomes"] += 1
+
+    def _check_denied(self, entry: Entry) -> None:
+        self.checked["replayed refusals"] += check_denial(self._state, entry)
+
+    def _check_revoked(self, entry: Entry) -> None:
+        self._cuts.settle(self._state, entry)
+        if "serial" in entry.data and self._state.find_certificate(int(str(entry.data["serial"]))) is None:
+            raise WrongOutcome("there is no such certificate to revoke")
+        by = entry.data["by"]
+        if not isinstance(by, int):
+            self._check_act(entry, "certificate.revoke")
+        elif not self._leave.is_cause(by, str(entry.data.get("serial"))):
+            self._cuts.revoke(self._state, self._policy(), entry)
+            self.checked["revocations by a lock"] += 1
+
+    def _check_lock_placed(self, entry: Entry) -> None:
+        self._cuts.place(self._state, self._policy(), entry)
+        self._check_act(entry, "lock.place")
+
+    def _check_lock_lifted(self, entry: Entry) -> None:
+        lock = entry.data["lock"]
+        if lock not in self._state.locks.in_force:
+            raise WrongCut(f"entry {lock} is no lock in force")
+        self._cuts.lift(lock)
+
+    def _policy(self) -> Policy:
+        return Policy() if self._state.applied is None else self._state.applied.policy
+
+    def _check_credential_revoked(self, entry: Entry) -> None:
+        self._check_act(entry, "credential.revoke")
+
+    def _check_act(self, entry: Entry, act: str) -> None:
+        check_act(self._state, entry.data["by"], act)
+        self.checked["entitlements"] += 1
+
+    def _check_approval_requested(self, entry: Entry) -> None:
+        check_requested(self._state, entry)
+
+    def _check_approval_answered(self, entry: Entry) -> None:
+        check_answered(self._state, entry)
+        self.checked["approval signatures"] += 1
+
+    def _check_ca(self, entry: Entry) -> None:
+        check_phase(self._state, entry)
+        self.checked["key phases"] += 1
+
+    def _check_halted(self, entry: Entry) -> None:
+        check_halt(self._state, entry)
+        self.checked["key phases"] += 1
+
+    def _check_opened(self, entry: Entry) -> None:
+        check_opened(entry)
+
+
+def _say(error: Exception) -> str:
+    return (
+        f"no {error}"
+        if isinstance(error, KeyError)
+        else str(error).splitlines()[0]
+        if str(error)
+        else "malformed"
+    )
+
+
+# Each on the state before the entry, and the code of what malformed data make of it.
+_STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
+    (Evidence._check_run, Code.BAD_MEANING),
+    (Evidence._check_phases, Code.BAD_MEANING),
+    (Evidence._check_order, Code.BAD_ORDER),
+    (Evidence._check_leave, Code.BAD_MEANING),
+    (Evidence._check_use, Code.BAD_MEANING),
+    (Evidence._check_kind, Code.BAD_MEANING),
+)
+_CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
+    "certificate.intent": Evidence._check_intent,
+    "certificate.issued": Evidence._check_issued,
+    "certificate.failed": Evidence._check_unfulfilled,
+    "certificate.abandoned": Evidence._check_unfulfilled,
+    "certificate.denied": Evidence._check_denied,
+    "certificate.revoked": Evidence._check_revoked,
+    "credential.revoked": Evidence._check_credential_revoked,
+    "lock.placed": Evidence._check_lock_placed,
+    "lock.lifted": Evidence._check_lock_lifted,
+    "approval.requested": Evidence._check_approval_requested,
+    "approval.given": Evidence._check_approval_answered,
+    "approval.refused": Evidence._check_approval_answered,
+    "ca.created": Evidence._check_ca,
+    "ca.trusted": Evidence._check_ca,
+    "ca.signing": Evidence._check_ca,
+    "ca.retired": Evidence._check_ca,
+    "ca.halted": Evidence._check_halted,
+    "log.opened": Evidence._check_opened,
+}
