@@ -44,7 +44,8 @@ def order_again(kept: Path, printed: str) -> None:
     with subprocess.Popen([CHANCERY, "--data", kept, "serve"], stderr=subprocess.DEVNULL) as service:
         try:
             deadline = time.monotonic() + 60
-            while subprocess.run([CHANCERY, "--data", kept, "status"], capture_output=True).returncode:
+            status = [CHANCERY, "--data", kept, "status"]
+            while subprocess.run(status, capture_output=True, check=False).returncode:
                 assert time.monotonic() < deadline, "the service does not issue"
             ordered = subprocess.run(
                 [CHANCERY, *" ".join(command.groups()).split()], capture_output=True, text=True, check=False
