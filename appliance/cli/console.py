@@ -103,8 +103,8 @@ def examples(*lines: str) -> str:
 
 
 def note(text: str) -> None:
-    """Tell the person at the terminal something that is not the result."""
-    click.echo(text, err=True)
+    """Tell the person at the terminal something that is not the result; much of it others wrote."""
+    click.echo("\n".join(map(_printable, text.split("\n"))), err=True)
 
 
 def show_json(value: object) -> None:
@@ -200,5 +200,5 @@ def _as_list(value: object) -> list[object]:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {message}", err=True)
+    note(f"error: {message}")
     sys.exit(code)

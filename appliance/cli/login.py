@@ -5,7 +5,6 @@ from __future__ import annotations
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,6 +12,7 @@ from appliance.cli.console import examples, json_option, note, plain_errors, sho
 from appliance.client.agent import connected
 from appliance.client.filling import empty, fill_with_file, fill_with_new_key
 from appliance.client.openid import Client, Token, log_in_with_browser, log_in_with_device
+from appliance.client.replies import Certificate, Provider, Providers, Session, WhoAmI
 from appliance.client.saved import Login, forget_login, load_login, save_login
 from appliance.client.service import ServiceClient
 from appliance.clock import format_rfc3339, now_s
@@ -120,8 +120,9 @@ def login(
                 raise
         else:
             return
-    known = _sign_in(client, url, ca_file, ways)
-    _show(known, _fill(client, known, wishes, key), as_json=as_json)
+    signed_in = _sign_in(client, url, ca_file, ways)
+    certificates = _fill(client, signed_in, wishes, key, before=known)
+    _show(signed_in, certificates, as_json=as_json)
 
 
 @click.command(epilog=examples("chancery logout"))
@@ -130,13 +131,15 @@ def login(
 def logout(as_json: bool) -> None:
     """Forget the login, and remove its certificates from the ssh-agent.
 
-    Certificates that were issued are not revoked by it; `chancery cert revoke` does that.
+    Certificates that were issued are not revoked by it; `chancery cert revoke` does that. The file of one, which
+    lies beside a key of yours (`--key`), stays.
     """
+    known = load_login(user_directory())
     forgotten = forget_login(user_directory())
     removed = 0
-    if (path := agent_socket()) is not None:
+    if known is not None and (path := agent_socket()) is not None:
         with connected(path) as agent:
-            removed = empty(agent)
+            removed = empty(agent, known.identity)
     if as_json:
         show_json({"forgotten": forgotten, "removed": removed})
     else:
@@ -158,29 +161,29 @@ def _goes_on(known: Login, url: str, ways: _Ways) -> bool:
     return same and known.expires_s > now_s() + _LEFT_S
 
 
-def _choose_provider(found: list[dict[str, Any]], ways: _Ways) -> dict[str, Any]:
+def _choose_provider(found: list[Provider], ways: _Ways) -> Provider:
     kind = "oidc" if ways.user is None else "ldap"
-    fit = [each for each in found if each["type"] == kind and ways.provider in {None, each["name"]}]
+    fit = [each for each in found if each.type == kind and ways.provider in {None, each.name}]
     if len(fit) == 1:
         return fit[0]
-    there = ", ".join(f"{each['name']} ({each['type']})" for each in found) or "none"
+    there = ", ".join(f"{each.name} ({each.type})" for each in found) or "none"
     hint = "--provider NAME says which" if fit else "--user NAME is for a directory, without it for others"
     raise ConfigError(f"{len(fit) or 'no'} providers fit; {hint}. There are: {there}")
 
 
 def _sign_in(client: ServiceClient, url: str, ca: Path | None, ways: _Ways) -> Login:
     """Sign in, and keep the login."""
-    provider = _choose_provider(client.get("/v1/providers")["providers"], ways)
+    provider = _choose_provider(client.get("/v1/providers", Providers).providers, ways)
     if ways.user is not None:
-        credential, expires_s = _show_password(client, provider["name"], ways.user)
+        credential, expires_s = _show_password(client, provider.name, ways.user)
     else:
         token = _fetch_token(provider, ways)
         credential, expires_s = token.text, token.ends_s
     signed_in = Login(
         url=url,
         ca=None if ca is None else str(ca),
-        provider=provider["name"],
-        identity=client.get("/v1/whoami", credential)["identity"],
+        provider=provider.name,
+        identity=client.get("/v1/whoami", WhoAmI, credential).identity,
         credential=credential,
         expires_s=expires_s,
     )
@@ -191,15 +194,16 @@ def _sign_in(client: ServiceClient, url: str, ca: Path | None, ways: _Ways) -> L
 
 def _show_password(client: ServiceClient, provider: str, user: str) -> tuple[str, int]:
     password = click.prompt(f"Password of {user} at {provider}", hide_input=True, err=True)
-    session = client.post("/v1/sessions", {"provider": provider, "username": user, "password": password})
-    return session["credential"], parse_moment_ms(session["expires"]) // 1000
+    body = {"provider": provider, "username": user, "password": password}
+    session = client.post("/v1/sessions", Session, body)
+    return session.credential, parse_moment_ms(session.expires) // 1000
 
 
-def _fetch_token(provider: dict[str, Any], ways: _Ways) -> Token:
+def _fetch_token(provider: Provider, ways: _Ways) -> Token:
     who = Client(
-        issuer=provider["issuer"],
-        client_id=provider["client_id"],
-        scopes=tuple(provider["scopes"]),
+        issuer=provider.issuer,
+        client_id=provider.client_id,
+        scopes=tuple(provider.scopes),
         context=make_context(None),
         secret=None if ways.secret_file is None else ways.secret_file.read_text("utf-8").strip(),
     )
@@ -215,19 +219,26 @@ def _open(url: str, *, browser: bool) -> None:
 
 
 def _fill(
-    client: ServiceClient, known: Login, wishes: dict[str, object], key: Path | None
-) -> list[dict[str, Any]]:
-    if key is not None:
-        return fill_with_file(client, known.credential, wishes, key, now_s=now_s())
+    client: ServiceClient,
+    known: Login,
+    wishes: dict[str, object],
+    key: Path | None,
+    *,
+    before: Login | None = None,
+) -> list[Certificate]:
     with connected(agent_socket()) as agent:
-        return fill_with_new_key(client, known.credential, wishes, agent, label=known.url, now_s=now_s())
+        if before is not None and before.identity != known.identity:
+            empty(agent, before.identity)
+        if key is not None:
+            return fill_with_file(client, known, wishes, key, agent, now_s=now_s())
+        return fill_with_new_key(client, known, wishes, agent, now_s=now_s())
 
 
-def _show(known: Login, certificates: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show(known: Login, certificates: list[Certificate], *, as_json: bool) -> None:
     if as_json:
         shown = {"identity": known.identity, "expires": format_rfc3339(known.expires_s)}
-        show_json({**shown, "certificates": certificates})
+        show_json({**shown, "certificates": [each.model_dump() for each in certificates]})
         return
     for each in certificates:
-        principals = ", ".join(each["principals"])
-        note(f"in the ssh-agent: {principals} until {each['valid_before']}, serial {each['serial']}")
+        principals = ", ".join(each.principals)
+        note(f"in the ssh-agent: {principals} until {each.valid_before}, serial {each.serial}")

@@ -12,6 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.errors import ConfigError
+from appliance.ssh.errors import SshFormatError
 from appliance.ssh.wire import Reader, encode_byte, encode_string, encode_uint32
 
 _REQUEST_IDENTITIES: Final = 11
@@ -57,26 +58,26 @@ class Agent:
     def held(self) -> list[Held]:
         """Return what the agent holds."""
         reader = Reader(self._ask(encode_byte(_REQUEST_IDENTITIES)))
-        if reader.byte("type") != _IDENTITIES_ANSWER:
-            raise ConfigError("the ssh-agent does not say what it holds")
-        return [
-            Held(
-                reader.string("key", _MAX_ANSWER),
-                reader.string("comment", _MAX_ANSWER).decode("utf-8", "replace"),
-            )
-            for _ in range(reader.uint32("count"))
-        ]
+        try:
+            if reader.byte("type") != _IDENTITIES_ANSWER:
+                raise ConfigError("the ssh-agent does not say what it holds")
+            return [_read_held(reader) for _ in range(reader.uint32("count"))]
+        except SshFormatError as error:
+            raise ConfigError(f"the ssh-agent does not say what it holds: {error}") from error
 
     def remove(self, blob: bytes) -> None:
         """Remove a key; one that has gone by itself meanwhile is no error."""
         self._ask(encode_byte(_REMOVE_IDENTITY) + encode_string(blob))
 
     def _ask(self, message: bytes) -> bytes:
-        self._connection.sendall(encode_string(message))
-        (size,) = struct.unpack(">I", self._read(4))
-        if size > _MAX_ANSWER:
-            raise ConfigError(f"the ssh-agent answers with {size} bytes")
-        return self._read(size)
+        try:
+            self._connection.sendall(encode_string(message))
+            (size,) = struct.unpack(">I", self._read(4))
+            if size > _MAX_ANSWER:
+                raise ConfigError(f"the ssh-agent answers with {size} bytes")
+            return self._read(size)
+        except OSError as error:
+            raise ConfigError(f"the ssh-agent does not answer: {error}") from error
 
     def _read(self, size: int) -> bytes:
         parts = b""
@@ -86,6 +87,11 @@ class Agent:
                 raise ConfigError("the ssh-agent hung up")
             parts += part
         return parts
+
+
+def _read_held(reader: Reader) -> Held:
+    blob, comment = reader.string("key", _MAX_ANSWER), reader.string("comment", _MAX_ANSWER)
+    return Held(blob, comment.decode("utf-8", "replace"))
 
 
 @contextmanager
@@ -101,6 +107,8 @@ def connected(path: str | None) -> Iterator[Agent]:
         connection.settimeout(_TIMEOUT_S)
         try:
             connection.connect(path)
-            yield Agent(connection)
         except OSError as error:
-            raise ConfigError(f"the ssh-agent at {path} does not answer: {error}") from error
+            raise ConfigError(
+                f'no ssh-agent answers at {path} ({error}): start one with `eval "$(ssh-agent)"`'
+            ) from error
+        yield Agent(connection)

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.client.agent import Agent
+from appliance.client.replies import Certificate, Certificates
+from appliance.client.saved import Login
 from appliance.client.service import ServiceClient
 from appliance.errors import ConfigError
-from appliance.moments import parse_moment_ms
+from appliance.key_ids import is_key_id_of
+from appliance.ssh.certificate import inspect_certificate_blob
+from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import format_public_key_line, from_cryptography
-from appliance.ssh.line import parse_line
 
 _ROUTE: Final = "/v1/certificates/user"
-# What the agent shows of a key that was made here, and by which it is found again.
+# What the agent shows of a key that was made here.
 COMMENT: Final = "chancery "
-_MAX_CERTIFICATE: Final = 65_536
+# What an agent can count (draft-ietf-sshm-ssh-agent): 136 years.
+_MAX_LIFETIME_S: Final = 2**32 - 1
 
 
 def fill_with_new_key(
-    client: ServiceClient,
-    credential: str,
-    wishes: dict[str, object],
-    agent: Agent,
-    *,
-    label: str,
-    now_s: int,
-) -> list[dict[str, Any]]:
+    client: ServiceClient, login: Login, wishes: dict[str, object], agent: Agent, *, now_s: int
+) -> list[Certificate]:
     """Make an Ed25519 key that is nowhere but in the agent, and obtain its certificates; return them.
 
     What an earlier login put there goes.
@@ -41,20 +38,20 @@ def fill_with_new_key(
     """
     key = Ed25519PrivateKey.generate()
     line = format_public_key_line(from_cryptography(key.public_key()))
-    certificates = _obtain(client, credential, wishes | {"public_key": line})
-    empty(agent)
+    certificates = _obtain(client, login, wishes | {"public_key": line})
+    empty(agent, login.identity)
     for each in certificates:
-        _, blob = parse_line(each["certificate"], what="certificate", limit=_MAX_CERTIFICATE)
-        agent.add_certificate(key, blob, f"{COMMENT}{label}", _lifetime_s(each, now_s))
+        agent.add_certificate(key, each.blob, f"{COMMENT}{login.url}", _lifetime_s(each, now_s))
     return certificates
 
 
 def fill_with_file(
-    client: ServiceClient, credential: str, wishes: dict[str, object], path: Path, *, now_s: int
-) -> list[dict[str, Any]]:
+    client: ServiceClient, login: Login, wishes: dict[str, object], path: Path, agent: Agent, *, now_s: int
+) -> list[Certificate]:
     """Obtain certificates for the key in a file, and have ``ssh-add`` add both; return them.
 
-    The certificate stays beside the key, as ssh looks for it; of several, the one that lasts longest.
+    What an earlier login put there goes. The certificate stays beside the key, as ssh looks for it; of
+    several, the one that lasts longest.
 
     Raises:
         Refusal: the service's.
@@ -65,10 +62,11 @@ def fill_with_file(
         line = public.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{public}: cannot be read: {error}") from error
-    certificates = _obtain(client, credential, wishes | {"public_key": line})
+    certificates = _obtain(client, login, wishes | {"public_key": line})
+    empty(agent, login.identity)
     beside = path.with_name(f"{path.name}-cert.pub")
     for each in sorted(certificates, key=lambda one: _lifetime_s(one, now_s)):
-        beside.write_text(f"{each['certificate']}\n", "utf-8")
+        beside.write_text(f"{each.certificate}\n", "utf-8")
         lifetime = str(_lifetime_s(each, now_s))
         done = subprocess.run(["ssh-add", "-q", "-t", lifetime, "--", path], check=False)
         if done.returncode != 0:
@@ -76,19 +74,25 @@ def fill_with_file(
     return certificates
 
 
-def empty(agent: Agent) -> int:
-    """Remove from an agent what was put there by :func:`fill_with_new_key`; return how many there were."""
-    ours = [held for held in agent.held() if held.comment.startswith(COMMENT)]
+def empty(agent: Agent, identity: str) -> int:
+    """Remove an identity's certificates from an agent, of whatever key; return how many there were."""
+    ours = [held for held in agent.held() if _is_of(held.blob, identity)]
     for held in ours:
         agent.remove(held.blob)
     return len(ours)
 
 
-def _obtain(client: ServiceClient, credential: str, wishes: dict[str, object]) -> list[dict[str, Any]]:
-    certificates: list[dict[str, Any]] = client.post(_ROUTE, wishes, credential)["certificates"]
-    return certificates
+def _is_of(blob: bytes, identity: str) -> bool:
+    try:
+        return is_key_id_of(inspect_certificate_blob(blob).content.key_id, identity)
+    except SshFormatError:  # a key without a certificate, or somebody else's of a kind that we do not know
+        return False
 
 
-def _lifetime_s(certificate: Mapping[str, Any], now_s: int) -> int:
+def _obtain(client: ServiceClient, login: Login, wishes: dict[str, object]) -> list[Certificate]:
+    return client.post(_ROUTE, Certificates, wishes, login.credential).certificates
+
+
+def _lifetime_s(certificate: Certificate, now_s: int) -> int:
     """Return the seconds until a certificate ends; at least one, since none means for ever to an agent."""
-    return max(1, parse_moment_ms(certificate["valid_before"]) // 1000 - now_s)
+    return min(max(1, certificate.ends_s - now_s), _MAX_LIFETIME_S)

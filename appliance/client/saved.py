@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from appliance.errors import ConfigError
 
 FILE_NAME: Final = "login.json"
@@ -30,6 +32,9 @@ class Login:
         return f"Login({self.identity} at {self.url}, until {self.expires_s})"
 
 
+_LOGIN: Final = TypeAdapter(Login)
+
+
 def load_login(directory: Path) -> Login | None:
     """Return the login that is kept, if there is one.
 
@@ -41,11 +46,13 @@ def load_login(directory: Path) -> Login | None:
         with path.open("rb") as file:
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
                 raise ConfigError(f"{path}: others can read it; chmod 0600 it, and log in anew")
-            return Login(**json.load(file))
+            return _LOGIN.validate_json(file.read(), strict=True)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"{path}: is no login; remove it, and log in anew: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except ValueError as error:  # what it says of it holds the credential
+        raise ConfigError(f"{path}: is no login; remove it, and log in anew") from error
 
 
 def save_login(directory: Path, login: Login) -> None:

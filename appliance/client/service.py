@@ -6,14 +6,19 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
+from pydantic import ValidationError
+
+from appliance.client.replies import Reply
 from appliance.errors import SLUGS, ConfigError, Refusal
 
 TIMEOUT_S: Final = 60.0
 _MAX_REPLY: Final = 4_194_304
 _PROBLEMS: Final = "/problems/"
+
+_Reply = TypeVar("_Reply", bound=Reply)
 
 
 class ServiceClient:
@@ -25,26 +30,39 @@ class ServiceClient:
         Raises:
             ConfigError: it is no such URL.
         """
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        try:
+            parts = urlsplit(url)
+            self._host, self._port = _check_place(parts), parts.port
+        except ValueError as error:
             raise ConfigError(
                 f"got {url[:200]!r}, expected the service's URL, such as https://ca.example.org"
-            )
-        self._host = parts.hostname
-        self._port = parts.port
+            ) from error
         self._context = context
 
-    def get(self, path: str, credential: str | None = None) -> Any:
+    def get(self, path: str, expected: type[_Reply], credential: str | None = None) -> _Reply:
         """Ask for something that is there; raises as :meth:`post`."""
-        return self._ask("GET", path, None, credential)
+        return self._parse(path, expected, self._ask("GET", path, None, credential))
 
-    def post(self, path: str, body: Mapping[str, object], credential: str | None = None) -> Any:
+    def post(
+        self, path: str, expected: type[_Reply], body: Mapping[str, object], credential: str | None = None
+    ) -> _Reply:
         """Ask for something, with a bearer credential if there is one.
 
         Raises:
             Refusal: the service's; or ``ledger-unavailable``, it cannot be reached.
+            ConfigError: what answers is no such service.
         """
-        return self._ask("POST", path, json.dumps(body).encode(), credential)
+        return self._parse(path, expected, self._ask("POST", path, json.dumps(body).encode(), credential))
+
+    def _parse(self, path: str, expected: type[_Reply], members: Any) -> _Reply:
+        try:
+            return expected.model_validate(members)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            what = ": ".join([*map(str, first["loc"]), first["msg"]])
+            raise ConfigError(
+                f"{self._host} does not answer {path} as Chancery does ({what}): is the URL right?"
+            ) from error
 
     def _ask(self, method: str, path: str, body: bytes | None, credential: str | None) -> Any:
         headers = {"Accept": "application/json"}
@@ -66,6 +84,13 @@ class ServiceClient:
         if reply.status >= http.client.BAD_REQUEST:
             raise _refusal(members, reply.status)
         return members
+
+
+def _check_place(parts: SplitResult) -> str:
+    """Return the host of a service's URL, which has nothing but that and a port."""
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("no service's URL")
+    return parts.hostname
 
 
 def _refusal(members: Any, status: int) -> Refusal:

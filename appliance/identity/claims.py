@@ -71,6 +71,8 @@ def identify(claims: Mapping[str, Any], provider: OidcTable) -> Identity:
     Raises:
         InvalidCredential: they do not say, or not in the form that they should.
     """
+    if missing := [name for name in provider.must_have if name not in claims]:
+        raise InvalidCredential(f"it lacks the claim {missing[0]}, and must have it")
     groups = _groups(claims, provider)
     factors = _factors(claims, provider)
     moment_s = _moment(claims, "auth_time" if "auth_time" in claims else "iat")

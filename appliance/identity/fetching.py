@@ -5,11 +5,14 @@ Every wait and every size has a bound. Redirects are not followed: who is config
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +22,7 @@ from appliance.identity.errors import ProviderUnavailable
 
 MAX_BYTES: Final = 262_144
 TIMEOUT_S: Final = 5.0
-# For all of an answer, however it trickles.
+# From the first byte of TLS to the last of an answer, however they trickle.
 DEADLINE_S: Final = 10.0
 _CHUNK: Final = 16_384
 
@@ -72,35 +75,63 @@ def post_form(url: str, form: Mapping[str, str], context: ssl.SSLContext) -> Ans
 
 
 def _exchange(url: str, context: ssl.SSLContext, body: bytes | None) -> Answer:
+    end_s = time.monotonic() + DEADLINE_S
+    try:
+        status, text = _ask(url, context, body)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        _check_time(url, end_s)
+        raise ProviderUnavailable(f"{url}: {type(error).__name__}: {error}") from error
+    _check_time(url, end_s)
+    return Answer(status, _parse(text, url, status))
+
+
+def _ask(url: str, context: ssl.SSLContext, body: bytes | None) -> tuple[int, bytes]:
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.hostname is None:
         raise ProviderUnavailable(f"{url[:200]}: only https is spoken")
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT_S, context=context)
     headers = {"Accept": "application/json"}
     if body is not None:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
-    try:
+    connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
+    raw = socket.create_connection((connection.host, connection.port), timeout=TIMEOUT_S)
+    with raw, _shut_after(raw, DEADLINE_S), contextlib.closing(connection):
+        connection.sock = context.wrap_socket(raw, server_hostname=connection.host)
         connection.request("GET" if body is None else "POST", target or "/", body=body, headers=headers)
         with connection.getresponse() as response:
-            text = _read(response, url)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ProviderUnavailable(f"{url}: {type(error).__name__}: {error}") from error
-    finally:
-        connection.close()
-    return Answer(response.status, _parse(text, url, response.status))
+            return response.status, _read(response, url)
+
+
+@contextlib.contextmanager
+def _shut_after(connection: socket.socket, seconds: float) -> Iterator[None]:
+    """Shut a connection after so long: a wait for each byte has an end, and that for all of them has none."""
+
+    def shut() -> None:
+        with contextlib.suppress(OSError):  # it ended by itself
+            same.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, shut)
+    timer.daemon = True
+    with connection.dup() as same:  # that of TLS takes the descriptor away from the other
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _check_time(url: str, end_s: float) -> None:
+    if time.monotonic() >= end_s:
+        raise ProviderUnavailable(f"{url}: the answer took more than {DEADLINE_S:.0f} s")
 
 
 def _read(response: http.client.HTTPResponse, url: str) -> bytes:
-    end = time.monotonic() + DEADLINE_S
     parts, size = [], 0
     while part := response.read1(_CHUNK):
         parts.append(part)
         size += len(part)
         if size > MAX_BYTES:
             raise ProviderUnavailable(f"{url}: the answer is longer than {MAX_BYTES} bytes")
-        if time.monotonic() > end:
-            raise ProviderUnavailable(f"{url}: the answer took more than {DEADLINE_S:.0f} s")
     if response.length:
         raise ProviderUnavailable(f"{url}: the answer breaks off, {response.length} bytes before its end")
     return b"".join(parts)

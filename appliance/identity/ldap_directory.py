@@ -17,17 +17,21 @@ import ldap.dn
 from ldap.filter import escape_filter_chars
 from ldap.ldapobject import SimpleLDAPObject
 
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderSilent, ProviderUnavailable
 from appliance.identity.identity import Identity, is_subject
 from appliance.identity.ldap_accounts import Account, check_open
 from appliance.identity.ldap_session import Entry, bound, knock, search
 from appliance.identity.settings import LdapTable
+from appliance.identity.sharing import Sharing
 
 MAX_GROUPS: Final = 500
 # That a directory which did not answer is left alone: who has a session should not wait for it each time.
 PAUSE_MS: Final = 5_000
 _IN_CHAIN: Final = "1.2.840.113556.1.4.1941"  # LDAP_MATCHING_RULE_IN_CHAIN, [MS-ADTS] §3.1.1.3.4.4.3
-_ATTRIBUTES: Final = ["memberOf", "userAccountControl", "accountExpires", "pwdAccountLockedTime"]
+_ATTRIBUTES: Final = [
+    *("memberOf", "userAccountControl", "accountExpires"),
+    *("pwdAccountLockedTime", "pwdStartTime", "pwdEndTime"),
+]
 _MAX_KEPT: Final = 4_096
 _MAX_PASSWORD: Final = 1_024
 
@@ -54,6 +58,7 @@ class LdapDirectory:
         self._apart = apart
         self._kept: OrderedDict[str, tuple[int, Account]] = OrderedDict()
         self._silent_until_ms = 0
+        self._asked = Sharing[Account]()
         self._lock = threading.Lock()
 
     def authenticate(self, name: str, password: str) -> Identity:
@@ -65,8 +70,7 @@ class LdapDirectory:
         """
         if not is_subject(name) or not 0 < len(password) <= _MAX_PASSWORD or "\0" in password:
             raise InvalidCredential("no name, or no password, that could be one")
-        self._knock()
-        account = self._apart(lambda: self._find(name, password))
+        account = self._converse(lambda: self._find(name, password))
         self._keep(account)
         return self._identity(account)
 
@@ -76,19 +80,16 @@ class LdapDirectory:
         Raises:
             InvalidCredential: there is none, or the account is disabled, expired or locked.
             ProviderUnavailable: the directory cannot be asked.
+            ProviderBusy: too many wait for it already.
         """
         if not is_subject(subject):
             raise InvalidCredential("no name that could be one")
         with self._lock:
             until_ms, kept = self._kept.get(subject, (0, None))
-        if kept is not None and self._now_ms() < until_ms:
+        if kept is not None and 0 < until_ms - self._now_ms() <= self.settings.cache_s * 1000:
             return self._identity(kept)
-        self._knock()
-        account = self._apart(lambda: self._find(subject, None))
-        if account.name != subject:
-            raise InvalidCredential(f"{subject!r} is written {account.name!r} in the directory")
-        self._keep(account)
-        return self._identity(account)
+        # However often he asks at once, the directory is asked for him once.
+        return self._identity(self._asked.ask(subject, lambda: self._ask(subject)))
 
     def check(self) -> None:
         """Check that the directory answers to the service's own account.
@@ -100,13 +101,21 @@ class LdapDirectory:
         with self._service() as connection:
             search(connection, self.settings.base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
 
-    def _knock(self) -> None:
-        """See whether the directory answers; after it did not, nobody waits for it again for a while."""
-        if self._now_ms() < self._silent_until_ms:
-            raise ProviderUnavailable(f"{self.settings.url}: it did not answer a moment ago")
+    def _ask(self, subject: str) -> Account:
+        account = self._converse(lambda: self._find(subject, None))
+        if account.name != subject:
+            raise InvalidCredential(f"{subject!r} is written {account.name!r} in the directory")
+        self._keep(account)
+        return account
+
+    def _converse(self, talk: Callable[[], Account]) -> Account:
+        """See whether the directory answers, and talk to it; after a silence nobody waits for it a while."""
+        if 0 < self._silent_until_ms - self._now_ms() <= PAUSE_MS:  # not for hours, if the clock goes back
+            raise ProviderSilent(f"{self.settings.url}: it did not answer a moment ago")
         try:
             knock(self.settings, self._ca)
-        except ProviderUnavailable:
+            return self._apart(talk)
+        except ProviderSilent:
             self._silent_until_ms = self._now_ms() + PAUSE_MS
             raise
 
@@ -118,6 +127,10 @@ class LdapDirectory:
             subject = entry.text(self.settings.login_attribute)
             if subject is None or not is_subject(subject):
                 raise InvalidCredential(f"{entry.dn} has no single {self.settings.login_attribute}")
+            # Directories take more for the same than that, such as letters of full width; and each spelling
+            # would be another name to whoever counts the passwords that are tried for one.
+            if subject.casefold() != name.casefold():
+                raise InvalidCredential(f"{name!r} is written {subject!r} in the directory")
             if password is not None:
                 with bound(self.settings, self._ca, entry.dn, password):
                     pass

@@ -18,7 +18,7 @@ from ldap.controls import SimplePagedResultsControl
 from ldap.controls.ppolicy import PasswordPolicyControl, PasswordPolicyError
 from ldap.ldapobject import SimpleLDAPObject
 
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderSilent, ProviderUnavailable
 from appliance.identity.ldap_accounts import Attributes, explain_refusal
 from appliance.identity.settings import LdapTable
 
@@ -32,7 +32,7 @@ _REFUSED: Final = (
     ldap.CONSTRAINT_VIOLATION,
     ldap.UNWILLING_TO_PERFORM,
 )
-
+_SILENT: Final = (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT, ldap.BUSY, ldap.UNAVAILABLE)
 
 _KEEP_ALIVE: Final = {
     ldap.OPT_X_KEEPALIVE_IDLE: 10,
@@ -66,7 +66,7 @@ def knock(settings: LdapTable, ca: str | None) -> None:
     Libldap's handshake has none, so nothing is handed to it that did not come through one a moment ago.
 
     Raises:
-        ProviderUnavailable: it does not, or is not.
+        ProviderSilent: it does not, or is not.
     """
     url = urlsplit(settings.url)
     try:
@@ -79,7 +79,7 @@ def knock(settings: LdapTable, ca: str | None) -> None:
             with context.wrap_socket(connection, server_hostname=url.hostname):
                 pass
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ProviderUnavailable(f"{settings.url}: {type(error).__name__}: {error}") from error
+        raise ProviderSilent(f"{settings.url}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
@@ -88,7 +88,8 @@ def bound(settings: LdapTable, ca: str | None, dn: str, password: str) -> Iterat
 
     Raises:
         InvalidCredential: the directory does not take the password, or the account.
-        ProviderUnavailable: it cannot be reached, is not who it should be, or does not answer in time.
+        ProviderSilent: it cannot be reached, is not who it should be, or does not answer in time.
+        ProviderUnavailable: its answer is of no use.
     """
     if not dn or not password:
         # An empty password is an "unauthenticated bind", which succeeds (RFC 4513 §5.1.2).
@@ -101,6 +102,8 @@ def bound(settings: LdapTable, ca: str | None, dn: str, password: str) -> Iterat
             yield connection
         finally:
             connection.unbind_ext_s()
+    except _SILENT as error:
+        raise ProviderSilent(f"{settings.url}: {describe(error)}") from error
     except ldap.LDAPError as error:
         raise ProviderUnavailable(f"{settings.url}: {describe(error)}") from error
 
@@ -143,7 +146,9 @@ def _secure(connection: SimpleLDAPObject, settings: LdapTable, ca: str | None) -
     connection.protocol_version = ldap.VERSION3
     connection.timeout = settings.timeout_s
     # No network timeout: with one, libldap on GnuTLS spins through a handshake that nobody answers, for ever.
-    # Without, it waits; knock() has seen the server answer a moment before, and a host that goes is noticed.
+    # Without, it waits; knock() has seen the server answer a moment before, and a host that goes is noticed:
+    # also the first address of several, which knock() may have passed by.
+    connection.set_option(ldap.OPT_TCP_USER_TIMEOUT, int(settings.timeout_s * 1000))
     for option, value in _KEEP_ALIVE.items():
         connection.set_option(option, value)
     connection.set_option(ldap.OPT_REFERRALS, 0)

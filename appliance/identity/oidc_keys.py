@@ -24,6 +24,8 @@ FRESH_S: Final = 600.0
 STALE_S: Final = 86_400.0
 # A token with a key id that nobody knows makes the provider be asked; not more often than this.
 REFETCH_S: Final = 30.0
+# While one asks, others with a key that nobody knows wait for it no longer than this: anyone can be one.
+WAIT_S: Final = 1.0
 MAX_KEYS: Final = 64
 MIN_RSA_BITS: Final = 2_048
 _DISCOVERY: Final = "/.well-known/openid-configuration"
@@ -86,9 +88,13 @@ class KeyCache:
             self._lock.release()
 
     def _refresh(self, known: Keys | None) -> Keys:
-        """Have the provider asked, and wait for it, whoever asks."""
-        with self._lock:
+        """Have the provider asked, and wait for it; only for a moment if another asks already."""
+        if not self._lock.acquire(timeout=WAIT_S):
+            raise ProviderUnavailable(f"{self._issuer}: it has been asked, and has not answered yet")
+        try:
             return self._ask_again(known)
+        finally:
+            self._lock.release()
 
     def _ask_again(self, known: Keys | None) -> Keys:
         """Ask the provider, unless another caller or a moment ago has done so."""
@@ -152,7 +158,8 @@ def parse_keys(document: Mapping[str, Any]) -> dict[str, Key]:
 
 
 def _parse_key(members: Mapping[str, Any]) -> Key | None:
-    if members.get("use", "sig") != "sig" or "verify" not in members.get("key_ops", ["verify"]):
+    operations = members.get("key_ops", ["verify"])
+    if members.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
     # Weak by its length already: joserfc would take it, with a warning.
     if members.get("kty") == "RSA" and len(str(members.get("n"))) < MIN_RSA_BITS // 6:

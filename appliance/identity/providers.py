@@ -63,6 +63,7 @@ class Providers:
         Raises:
             InvalidCredential: nobody.
             ProviderUnavailable: its provider would have to be asked, and does not answer.
+            ProviderBusy: too many wait for that already.
         """
         if credential.startswith(PREFIX):
             return self._by_session(credential)

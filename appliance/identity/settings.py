@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -35,16 +35,21 @@ def _check_name(text: str) -> str:
     return text
 
 
+def _is_server(url: SplitResult) -> bool:
+    """Say whether a URL names a server, at a port that can be one, and nobody who logs in there."""
+    return bool(url.hostname) and url.port != 0 and url.username is None  # port raises if it is none
+
+
 def _check_https(text: str) -> str:
     url = urlsplit(text)
-    if url.scheme != "https" or not url.hostname or url.username or url.query or url.fragment:
+    if url.scheme != "https" or not _is_server(url) or url.query or url.fragment:
         raise ValueError(f"got {text[:80]!r}, expected a URL such as https://login.example.org/tenant")
     return text
 
 
 def _check_ldap_url(text: str) -> str:
     url = urlsplit(text)
-    if url.scheme not in {"ldaps", "ldap"} or not url.hostname or url.path or url.query or url.username:
+    if url.scheme not in {"ldaps", "ldap"} or not _is_server(url) or url.path or url.query:
         raise ValueError(f"got {text[:80]!r}, expected a URL such as ldaps://dc1.example.org")
     return text
 
@@ -107,6 +112,7 @@ class OidcTable(_Table):
     subject: Annotated[_Text, AfterValidator(_check_subject), Field(description="claim or template")] = "sub"
     groups: Annotated[str | None, Field(max_length=128, description="claim that lists groups")] = None
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256", "ES256")
+    must_have: Annotated[tuple[_Text, ...], Field(description="claims without which a token is refused")] = ()
     mfa_amr: Annotated[tuple[_Text, ...], Field(description="values of amr that are multi-factor")] = ("mfa",)
     mfa_acr: Annotated[tuple[_Text, ...], Field(description="values of acr that are multi-factor")] = ()
     scopes: Annotated[tuple[_Text, ...], Field(description="that `chancery login` asks for")] = ("openid",)

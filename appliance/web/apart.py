@@ -7,7 +7,7 @@ from typing import Final
 
 from gevent.threadpool import ThreadPool
 
-from appliance.identity.errors import ProviderUnavailable
+from appliance.identity.errors import ProviderBusy
 from appliance.identity.ldap_accounts import Account
 
 # Conversations at a time, and how many may wait for one to end: more would only be answered too late.
@@ -26,10 +26,10 @@ class Apart:
         """Run it and wait for it, with other greenlets running.
 
         Raises:
-            ProviderUnavailable: too many wait already; and whatever ``work`` raises.
+            ProviderBusy: too many wait already; and whatever ``work`` raises.
         """
         if self._waiting >= THREADS + WAITING:
-            raise ProviderUnavailable("too many wait for the directory already")
+            raise ProviderBusy("too many wait for the directory already")
         self._waiting += 1
         try:
             found: Account = self._pool.apply(work)

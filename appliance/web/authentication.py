@@ -8,13 +8,14 @@ whoever shows none is nobody.
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from appliance.errors import Refusal
 from appliance.identity.api import identity_of, parse_credential
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderBusy, ProviderUnavailable
 from appliance.identity.identity import Identity, is_subject
 from appliance.identity.providers import Providers
 from appliance.index.queries import Index
@@ -49,7 +50,8 @@ class Authenticator:
         for it is then the authority's to say, who knows.
 
         Raises:
-            Refusal: ``unauthenticated``; ``identity-unavailable`` if a provider would have to be asked.
+            Refusal: ``unauthenticated``; ``identity-unavailable`` or ``overloaded`` if a provider would have
+                to be asked.
         """
         header = request.field("AUTHORIZATION")
         certificate = _peer_certificate(request)
@@ -85,7 +87,7 @@ class Authenticator:
         except InvalidCredential as error:
             log.info("refused: %s", error)
             raise _refused() from error
-        except ProviderUnavailable as error:
+        except (ProviderUnavailable, ProviderBusy) as error:
             raise unavailable(error) from error
 
     def _look_up(self, credential_id: str, now_ms: int) -> CredentialRecord | None:
@@ -102,7 +104,10 @@ class Authenticator:
         return known
 
     def _by_certificate(self, certificate: PeerCertificate, address: str | None) -> Identity:
-        """Name a client certificate whose chain TLS has verified."""
+        """Name a client certificate whose chain TLS has verified: once, however long the connection lasts."""
+        if not _is_current(certificate, self._now_ms() // 1000):
+            log.info("refused: a client certificate that has ended, or not begun")
+            raise _refused()
         uris = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
         spiffe = [uri for uri in uris if uri.startswith("spiffe://")]
         names = [
@@ -128,6 +133,16 @@ def _peer_certificate(request: StrictRequest) -> PeerCertificate | None:
         return None
     found: PeerCertificate | None = connection.getpeercert()
     return found or None
+
+
+def _is_current(certificate: PeerCertificate, now_s: int) -> bool:
+    """Say whether a certificate is valid now (RFC 5280 §4.1.2.5): TLS looks when a handshake is whole.
+
+    It was then; but the connection may be old, or its session one that was taken up again, as can be done
+    without end.
+    """
+    begins_s, ends_s = (ssl.cert_time_to_seconds(certificate[name]) for name in ("notBefore", "notAfter"))
+    return begins_s <= now_s <= ends_s
 
 
 def _refused() -> Refusal:

@@ -14,7 +14,7 @@ from typing import Final
 
 from appliance.buckets import Rate
 from appliance.errors import Refusal, malformed
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderBusy, ProviderUnavailable
 from appliance.identity.identity import Identity
 from appliance.identity.providers import Opened, Providers
 from appliance.limiter import Limiter
@@ -40,7 +40,7 @@ class Logins:
         """Begin a session.
 
         Raises:
-            Refusal: ``unauthenticated``, ``rate-limited`` or ``identity-unavailable``.
+            Refusal: ``unauthenticated``, ``rate-limited``, ``identity-unavailable`` or ``overloaded``.
         """
         self._count(provider, name, address or "::")
         try:
@@ -48,7 +48,7 @@ class Logins:
         except InvalidCredential as error:
             log.info("refused: a password for %r at %r: %s", name, provider, error)
             raise Refusal("unauthenticated", "the name or the password is not valid") from error
-        except ProviderUnavailable as error:
+        except (ProviderUnavailable, ProviderBusy) as error:
             raise unavailable(error) from error
         log.info("%s logged in", opened.identity)
         return opened
@@ -57,7 +57,7 @@ class Logins:
         """Return the person on whose behalf somebody asks, as the directory has him.
 
         Raises:
-            Refusal: ``malformed-request``; there is none. ``identity-unavailable``.
+            Refusal: ``malformed-request``; there is none. ``identity-unavailable``, ``overloaded``.
         """
         try:
             return self.providers.look_up(reference)
@@ -66,7 +66,7 @@ class Logins:
             raise malformed(
                 "on_behalf_of", "no directory knows an account that is open by this name"
             ) from error
-        except ProviderUnavailable as error:
+        except (ProviderUnavailable, ProviderBusy) as error:
             raise unavailable(error) from error
 
     def _count(self, provider: str, name: str, address: str) -> None:
@@ -83,9 +83,11 @@ class Logins:
             )
 
 
-def unavailable(error: ProviderUnavailable) -> Refusal:
+def unavailable(error: ProviderUnavailable | ProviderBusy) -> Refusal:
     """Return the refusal for a provider that cannot be asked; the cause is for the log."""
     log.warning("identity provider: %s", error)
+    if isinstance(error, ProviderBusy):
+        return Refusal("overloaded", "too many wait for the identity provider; try again", retry_after_s=1)
     return Refusal(
         "identity-unavailable", "the identity provider cannot be asked now; try again", retry_after_s=RETRY_S
     )

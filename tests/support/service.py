@@ -383,7 +383,7 @@ class ClientCa:
         self.path.write_bytes(self._certificate.public_bytes(Encoding.PEM))
 
     def issue(
-        self, file: str, *, names: tuple[str, ...] = (), uris: tuple[str, ...] = (), days: int = 1
+        self, file: str, *, names: tuple[str, ...] = (), uris: tuple[str, ...] = (), days: float = 1
     ) -> tuple[Path, Path]:
         """Issue a client certificate; return the files of certificate and key."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -399,7 +399,7 @@ class ClientCa:
         return paths
 
     def _builder(
-        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, *, days: int = 1
+        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, *, days: float = 1
     ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         begin = now - timedelta(days=2)

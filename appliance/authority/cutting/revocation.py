@@ -9,12 +9,13 @@ from typing import Final
 from appliance.authority.cutting.cutoff import held_by
 from appliance.authority.cutting.cutting import Cause
 from appliance.authority.events import CredentialRevoked, Event, KeyRevoked
-from appliance.authority.fold.records import IssuedCertificate, format_key_id
+from appliance.authority.fold.records import IssuedCertificate
 from appliance.authority.fold.state import State
 from appliance.authority.writer import At, Decided
 from appliance.cutting import RevocationBody
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
+from appliance.key_ids import format_key_id
 from appliance.policy.document import Policy
 from appliance.policy.roles import ACT_ROLES, may_act
 from appliance.requests import CredentialRevocationBody

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, NewType
-from urllib.parse import quote
+from typing import Literal, NewType
 
 from appliance.policy.document import Policy
-from appliance.ssh.content import MAX_KEY_ID
 from appliance.ssh.keys import PublicKey
 
 Serial = NewType("Serial", int)
 Phase = Literal["created", "trusted", "signing", "retired"]
-
-# Everything else in a key id is percent-encoded: sshd writes it into its log as it is.
-_KEY_ID_SAFE: Final = "._:@/+-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +109,3 @@ class Retryable:
 
     request: str
     intents: tuple[int, ...]
-
-
-def format_key_id(subject: str, log_number: int, seq: int) -> str:
-    """Format a key id; a subject that is too long is cut, but never inside an escape, nor is the number."""
-    suffix = f"#{log_number}.{seq}"
-    encoded = quote(subject, safe=_KEY_ID_SAFE).replace("~", "%7E")[: MAX_KEY_ID - len(suffix)]
-    escape = encoded[-2:].find("%")
-    return (encoded if escape < 0 else encoded[: escape - 2]) + suffix

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.authority.cutting.locks import deny_locked, deny_locked_ca
-from appliance.authority.fold.records import AppliedPolicy, CaKey, format_key_id
+from appliance.authority.fold.records import AppliedPolicy, CaKey
 from appliance.authority.fold.state import State
 from appliance.authority.issuing.circumstances import find_circumstances
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
+from appliance.key_ids import format_key_id
 from appliance.policy.evaluate import Denial, Profile, evaluate_host, evaluate_user
 from appliance.policy.requirements import find_approval
 from appliance.policy.roles import may_act

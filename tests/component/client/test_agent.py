@@ -27,11 +27,12 @@ def path(tmp_path: Path) -> Iterator[Path]:
         yield running
 
 
-def certify(directory: Path, key: Ed25519PrivateKey) -> bytes:
+def certify(directory: Path, key: Ed25519PrivateKey, key_id: str = "oidc:ada#1.7") -> bytes:
     """Have ssh-keygen certify a key."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "ca"], check=True)
+    if not (directory / "ca").exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "ca"], check=True)
     (directory / "id.pub").write_text(format_public_key_line(from_cryptography(key.public_key())) + "\n")
-    command: list[str | Path] = ["ssh-keygen", "-q", "-s", directory / "ca", "-I", "test", "-n", "root"]
+    command: list[str | Path] = ["ssh-keygen", "-q", "-s", directory / "ca", "-I", key_id, "-n", "root"]
     subprocess.run([*command, directory / "id.pub"], check=True)
     line = (directory / "id-cert.pub").read_text()
     return parse_line(line.strip(), what="certificate", limit=65_536)[1]
@@ -53,17 +54,23 @@ def test_certificate_is_held_until_its_lifetime_is_over(path: Path, tmp_path: Pa
         eventually(lambda: agent.held() == [])
 
 
-def test_agent_is_emptied_of_what_login_put_there_and_of_nothing_else(path: Path, tmp_path: Path) -> None:
-    key = Ed25519PrivateKey.generate()
-    certificate = certify(tmp_path, key)
+def test_agent_is_emptied_of_an_identitys_certificates_and_of_nothing_else(
+    path: Path, tmp_path: Path
+) -> None:
     environment = {**os.environ, "SSH_AUTH_SOCK": str(path)}
-    subprocess.run(["ssh-add", "-q", tmp_path / "ca"], env=environment, check=True)
+    own = tmp_path / "own"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{COMMENT}server of ours"]
+    subprocess.run([*command, "-f", str(own)], check=True)
+    subprocess.run(["ssh-add", "-q", own], env=environment, check=True)
     with connected(str(path)) as agent:
-        agent.add_certificate(key, certificate, f"{COMMENT}https://ca.example.org", 60)
-        assert len(agent.held()) == 2
-        assert empty(agent) == 1
-        assert len(agent.held()) == 1
-        assert empty(agent) == 0
+        for key_id in ("oidc:ada#1.7", "oidc:ada#2.19", "oidc:adam#1.8", "oidc:ada", "oidc:ada#1.7#x"):
+            key = Ed25519PrivateKey.generate()
+            agent.add_certificate(key, certify(tmp_path, key, key_id), key_id, 60)
+        assert len(agent.held()) == 6
+        assert empty(agent, "oidc:ada") == 2
+        kept = [f"{COMMENT}server of ours", "oidc:ada", "oidc:ada#1.7#x", "oidc:adam#1.8"]
+        assert sorted(each.comment for each in agent.held()) == kept
+        assert empty(agent, "oidc:ada") == 0
 
 
 def test_agent_that_does_not_take_a_key_is_an_error(path: Path) -> None:
@@ -78,7 +85,9 @@ def test_agent_that_is_not_there_is_said_with_what_to_do(where: str | None) -> N
         pass
 
 
-@pytest.mark.parametrize("answer", [b"", b"\0\0\0\x02\x0c", b"\xff\xff\xff\xff", b"\0\0\0\x01\x05"])
+@pytest.mark.parametrize(
+    "answer", [b"", b"\0\0\0\x02\x0c", b"\xff\xff\xff\xff", b"\0\0\0\x01\x05", b"\0\0\0\x03\x0c\0\0"]
+)
 def test_answer_that_is_none_is_an_error_and_not_a_wait(tmp_path: Path, answer: bytes) -> None:
     ours, theirs = socket.socketpair()
 

@@ -80,14 +80,22 @@ def test_answer_that_is_none_is_an_unavailable_provider(tmp_path: Path, answer: 
     assert said in fetch(tmp_path, answer)
 
 
-def test_answer_that_trickles_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "DEADLINE_S", 0.2)
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [(OK, b" "), (b"HTTP/1.1 200 OK\r\nX-Padding: ", b"x"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
+    ids=["body", "header", "answers to come"],
+)
+def test_answer_that_trickles_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes, more: bytes
+) -> None:
+    monkeypatch.setattr(fetching, "DEADLINE_S", 0.5)
     stop = threading.Event()
 
     def trickle(client: ssl.SSLSocket) -> None:
-        client.sendall(OK)
-        while not stop.wait(0.05):
-            client.sendall(b" ")
+        client.sendall(begin)
+        for _ in range(200):
+            if not stop.wait(0.05):
+                client.sendall(more)
 
     with serving(tmp_path, trickle) as (url, ca):
         with pytest.raises(ProviderUnavailable, match="took more than"):
@@ -109,6 +117,14 @@ def test_only_https_is_spoken(url: str) -> None:
         get_json(url, make_context(None))
     with pytest.raises(ProviderUnavailable, match="only https"):
         post_form(url, {}, make_context(None))
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:65536", "127.0.0.1:port", "[::1", "two words", "a\r\nb", "é" * 70]
+)
+def test_url_that_names_no_server_is_an_unavailable_provider(host: str) -> None:
+    with pytest.raises(ProviderUnavailable):
+        get_json(f"https://{host}/x", make_context(None))
 
 
 def test_file_of_cas_that_is_none_is_an_unavailable_provider(tmp_path: Path) -> None:

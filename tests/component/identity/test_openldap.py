@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
+import threading
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +16,7 @@ from ldap import SCOPE_SUBTREE
 
 from appliance.clock import now_ms, now_s
 from appliance.identity import ldap_directory, ldap_session
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderSilent, ProviderUnavailable
 from appliance.identity.ldap_directory import LdapDirectory
 from appliance.identity.ldap_session import bound, search
 from appliance.identity.settings import LdapTable
@@ -81,6 +84,13 @@ def test_subject_is_written_as_the_directory_has_it(directory: Directory) -> Non
     assert connect(directory).authenticate("ADA", PASSWORD).subject == "ada"
 
 
+@pytest.mark.parametrize("name", ["\uff41da", "\u24d0da", "\uff41\uff44\uff41"])
+def test_name_in_other_letters_is_no_accounts_though_the_directory_knows_it(
+    directory: Directory, name: str
+) -> None:
+    assert "is written 'ada'" in refused(connect(directory), name)
+
+
 @pytest.mark.parametrize("password", ["", "wrong", PASSWORD + "\0", PASSWORD + " ", "x" * 1_025])
 def test_wrong_or_empty_password_identifies_nobody(directory: Directory, password: str) -> None:
     people = connect(directory)
@@ -120,6 +130,23 @@ def test_account_locked_by_an_administrator_is_refused_and_seen_at_a_look_up(dir
     clock.ahead_ms = 61_000
     with pytest.raises(InvalidCredential, match="locked"):
         later.look_up("lena")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("ended", "pwdEndTime: 20200101000000Z"), ("beginner", "pwdStartTime: 20990101000000Z")],
+)
+def test_account_out_of_its_time_is_refused_at_a_look_up_too(
+    directory: Directory, name: str, change: str
+) -> None:
+    people = connect(directory, cache_s=0)
+    directory.change(person(name))
+    assert people.look_up(name).subject == name
+    attribute = change.partition(":")[0]
+    directory.change(f"dn: {person_dn(name)}\nchangetype: modify\nadd: {attribute}\n{change}\n")
+    assert refused(people, name)
+    with pytest.raises(InvalidCredential, match="the account has"):
+        people.look_up(name)
 
 
 def test_account_is_locked_by_wrong_passwords_as_its_directory_says(directory: Directory) -> None:
@@ -199,6 +226,73 @@ def test_servers_certificate_must_be_for_its_name_and_of_the_configured_ca(
 
 def test_wrong_password_of_the_service_itself_is_the_directorys_trouble(directory: Directory) -> None:
     assert "cn=chancery" in unavailable(connect(directory, password="wrong"))
+
+
+def test_clock_that_is_set_back_does_not_make_an_old_answer_a_good_one(directory: Directory) -> None:
+    directory.change(person("olga"))
+    clock = Clock()
+    people = connect(directory, clock)
+    assert people.look_up("olga").subject == "olga"
+    locked = "changetype: modify\nadd: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n"
+    directory.change(f"dn: {person_dn('olga')}\n{locked}")
+    clock.ahead_ms = -3_600_000
+    with pytest.raises(InvalidCredential, match="locked"):
+        people.look_up("olga")
+
+
+def test_directory_that_says_nothing_after_tls_is_waited_for_once(directory: Directory) -> None:
+    key, certificate = directory.directory / "slapd.key", directory.directory / "slapd.pem"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    ended = threading.Event()
+
+    def hold(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True):
+            ended.wait(30)
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError), ThreadPoolExecutor(4) as pool:
+            while not ended.is_set():
+                pool.submit(hold, listener.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        clock, port = Clock(), listener.getsockname()[1]
+        people = connect(directory, clock, url=f"ldaps://127.0.0.1:{port}", timeout_s=0.5)
+        assert "TIMEOUT" in unavailable(people)
+        assert "a moment ago" in unavailable(people)
+        clock.ahead_ms = ldap_directory.PAUSE_MS
+        assert "TIMEOUT" in unavailable(people)
+        ended.set()
+        with socket.create_connection(("127.0.0.1", port)):
+            thread.join(10)
+
+
+def test_address_at_which_nobody_answers_is_given_up_after_the_time_limit(directory: Directory) -> None:
+    with contextlib.ExitStack() as stack:
+        # One whose queue is full, and whom the kernel drops connections to, as a host that is down.
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"ldaps://127.0.0.1:{full.getsockname()[1]}"
+        settings = connect(directory, url=url, timeout_s=0.5).settings
+
+        def talk() -> None:
+            with bound(settings, str(settings.ca), settings.bind_dn, SERVICE_PASSWORD):
+                pass
+
+        with ThreadPoolExecutor(1) as pool:
+            assert isinstance(pool.submit(talk).exception(20), ProviderSilent)
+
+
+def test_service_account_that_is_refused_is_no_silence(directory: Directory) -> None:
+    people = connect(directory, password="wrong")
+    assert ["cn=chancery" in unavailable(people) for _ in range(2)] == [True, True]
 
 
 def test_directory_that_nobody_listens_for_or_that_hangs_is_unavailable_in_time(directory: Directory) -> None:

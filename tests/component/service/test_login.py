@@ -206,6 +206,11 @@ def test_login_with_a_password_for_a_key_of_ones_own(laptop: Laptop) -> None:
     assert (laptop.home / "id_ed25519-cert.pub").exists()
     assert laptop.ssh().returncode == 0
     assert PASSWORD not in laptop.login_file.read_text()
+    assert sum("ED25519-CERT" in line for line in laptop.held()) == 1
+    laptop.run(*arguments, "--again", stdin=f"{PASSWORD}\n")
+    assert sum("ED25519-CERT" in line for line in laptop.held()) == 1, "the one before has gone"
+    assert json.loads(laptop.run("logout", "--json")[0]) == {"forgotten": True, "removed": 1}
+    assert not any("ED25519-CERT" in line for line in laptop.held())
     _, err = laptop.run(*arguments, "--again", stdin="wrong\n", code=1)
     assert "the name or the password is not valid" in err
 

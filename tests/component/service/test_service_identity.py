@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,37 @@ def test_client_certificate_that_is_not_valid_is_a_tls_alert(
     )
     with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
         service.http("GET", "/v1/whoami", client=client)
+
+
+def test_client_certificate_that_ends_ends_its_connections_and_their_resumption(
+    service: Service, client_ca: ClientCa
+) -> None:
+    ends = time.monotonic() + 6
+    certificate, key = client_ca.issue("brief", names=("alice",), days=5 / 86_400)
+    contexts = [ssl.create_default_context(cafile=str(service.data / "tls" / "server.pem")) for _ in "23"]
+    contexts[0].maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def connect(context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+        connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+        return context.wrap_socket(connection, server_hostname="127.0.0.1", session=session)
+
+    def ask(connection: ssl.SSLSocket) -> int:
+        connection.sendall(b"GET /v1/whoami HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        answer.read()
+        return answer.status
+
+    for context in contexts:
+        context.load_cert_chain(certificate, key)
+    connections = [connect(context) for context in contexts]
+    assert [ask(each) for each in connections] == [200, 200]
+    time.sleep(max(0.0, ends - time.monotonic()))
+    resumed = [connect(context, each.session) for context, each in zip(contexts, connections, strict=True)]
+    assert [each.session_reused for each in resumed] == [True, True]
+    assert [ask(each) for each in (*connections, *resumed)] == [401] * 4
+    for each in (*connections, *resumed):
+        each.close()
 
 
 @pytest.mark.parametrize(("version", "spoken"), [("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)])

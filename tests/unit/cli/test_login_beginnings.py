@@ -27,7 +27,11 @@ def test_first_login_has_to_be_told_where(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://ca.example.org", "https://ca.example.org/v1", "ca.example.org", "https://"]
+    "url",
+    [
+        *("http://ca.example.org", "https://ca.example.org/v1", "ca.example.org", "https://"),
+        *("https://ca.example.org:65536", "https://ca.example.org:port", "https://[::1"),
+    ],
 )
 def test_url_that_is_no_services_is_refused(tmp_path: Path, url: str) -> None:
     done = run(tmp_path, "login", url)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import stat
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ LOGIN = Login(
     credential="eyJ.secret",
     expires_s=1_764_000_000,
 )
+
+
+SAVED = json.dumps(asdict(LOGIN))
 
 
 def test_login_is_kept_for_its_owner_alone_and_can_be_replaced_and_forgotten(tmp_path: Path) -> None:
@@ -37,13 +42,17 @@ def test_credential_does_not_show_itself() -> None:
     assert "secret" not in repr(LOGIN)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"url": 1}', "\0"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", '{"url": 1}', "\0", SAVED.replace('"oidc"', "5"), SAVED.replace("1764000000", '"x"')],
+)
 def test_file_that_is_no_login_is_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / FILE_NAME
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(ConfigError, match="is no login"):
+    with pytest.raises(ConfigError, match="is no login") as raised:
         load_login(tmp_path)
+    assert "secret" not in str(raised.value)
 
 
 def test_file_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def attributes(**values: int | str) -> dict[str, list[bytes]]:
         attributes(accountExpires=NOW + 10_000_000),
         # Of too many bad passwords: for the bind to say, or others could end a person's sessions.
         attributes(pwdAccountLockedTime="20260101000000Z"),
+        attributes(pwdStartTime="20251124160000Z", pwdEndTime="20251124160001Z"),
+        attributes(pwdStartTime="20251124170000.0+0100", pwdEndTime="20251124160001.5Z"),
     ],
     ids=str,
 )
@@ -41,6 +43,11 @@ def test_open_account_is_let_in(found: dict[str, list[bytes]]) -> None:
         (attributes(accountExpires=NOW), "expired"),
         (attributes(accountExpires=1), "expired"),
         (attributes(pwdAccountLockedTime="000001010000Z"), "locked"),
+        (attributes(pwdStartTime="20251124160001Z"), "not begun"),
+        (attributes(pwdEndTime="20251124160000Z"), "expired"),
+        (attributes(pwdEndTime="20251124170000+0100"), "expired"),
+        (attributes(pwdEndTime="never"), "no time"),
+        ({"pwdendtime": [b"\xff"]}, "no time"),
         (attributes(userAccountControl="many"), "no number"),
         ({"accountexpires": [b"0", b"0"]}, "no number"),
     ],

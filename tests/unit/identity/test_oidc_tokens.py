@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from appliance.identity.errors import InvalidCredential, ProviderUnavailable
 from appliance.identity.identity import Identity
 from appliance.identity.jwt import is_token
 from appliance.identity.oidc import MAX_TOKEN, OidcProvider, Tokens
-from appliance.identity.oidc_keys import FRESH_S, REFETCH_S, STALE_S, KeyCache
+from appliance.identity.oidc_keys import FRESH_S, REFETCH_S, STALE_S, WAIT_S, KeyCache
 from appliance.identity.settings import OidcTable
 from support.authority import NOW_MS
 from support.issuer import (
@@ -227,6 +230,20 @@ def test_time_of_authentication_is_that_of_the_token_if_the_provider_does_not_sa
     assert identify(issuer, {"auth_time": None}).authenticated_ms == (NOW_S - 10) * 1000
 
 
+def test_token_without_a_claim_that_it_must_have_identifies_nobody(issuer: Issuer) -> None:
+    """As of a CI job that has named the people's client as its audience."""
+    of_job = {
+        "sub": "project_path:evil/job:ref_type:branch:ref:main",
+        "groups_direct": ["dba"],
+        "auth_time": None,
+    }
+    settings: dict[str, Any] = {"groups": "groups_direct", "must_have": ("auth_time",)}
+    assert identify(issuer, {"groups_direct": ["dba"]}, **settings).groups == {"oidc:dba"}
+    token = issuer.sign(claims(NOW_S, **of_job))
+    assert "auth_time" in refused(issuer, token, **settings)
+    assert tokens(issuer, groups="groups_direct").identify(token).groups == {"oidc:dba"}, "or else it would"
+
+
 def test_subject_is_the_claim_that_the_configuration_names(issuer: Issuer) -> None:
     assert identify(issuer, {"oid": "0b1c"}, subject="oid").subject == "0b1c"
 
@@ -334,6 +351,30 @@ def test_unknown_keys_do_not_make_the_provider_be_asked_more_often_than_its_paus
     assert issuer.asked.count(f"{ISSUER}/keys") <= 4
 
 
+def test_provider_that_hangs_keeps_those_with_unknown_keys_for_a_moment_only() -> None:
+    issuer, clock, asked, go = Issuer(), Clock(), threading.Event(), threading.Event()
+
+    def fetch(url: str) -> Mapping[str, Any]:
+        if clock.s > 1_000:
+            asked.set()
+            go.wait(30)
+        return issuer.fetch(url)
+
+    keys = KeyCache(ISSUER, fetch, clock_s=clock)
+    keys.find("ES256")
+    clock.s += REFETCH_S
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(keys.find, "unknown")
+        assert asked.wait(10)
+        others = [pool.submit(keys.find, f"unknown {number}") for number in range(8)]
+        for each in others:
+            assert isinstance(each.exception(WAIT_S + 10), ProviderUnavailable)
+        assert not first.done()
+        assert keys.find("ES256"), "who has a known key does not wait at all"
+        go.set()
+        assert isinstance(first.exception(10), InvalidCredential)
+
+
 def test_valid_token_is_verified_once_and_not_after_its_end() -> None:
     issuer, clock = Issuer("ES256"), Clock()
     known = tokens(issuer, clock)
@@ -397,6 +438,10 @@ def test_keys_that_are_no_use_are_left_out_and_others_are_not() -> None:
         {"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0", "kid": "shared"},
         {"kty": "future", "kid": "future"},
         {"kty": "EC", "kid": "torn"},
+        *(
+            {**encrypting.as_dict(private=False), "kid": "odd", "key_ops": each}
+            for each in (5, None, "verify")
+        ),
         "no key",
         ECKey.generate_key("P-256").as_dict(private=False) | {"kid": 7},
     ]

@@ -8,7 +8,7 @@ import time
 import gevent
 import pytest
 
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderBusy
 from appliance.identity.ldap_accounts import Account
 from appliance.web.apart import THREADS, WAITING, Apart
 
@@ -52,7 +52,7 @@ def test_more_than_can_be_answered_in_time_are_turned_away_at_once() -> None:
 
     waiting = [gevent.spawn(apart, wait) for _ in range(THREADS + WAITING)]
     gevent.sleep(0.05)
-    with pytest.raises(ProviderUnavailable, match="too many wait"):
+    with pytest.raises(ProviderBusy, match="too many wait"):
         apart(wait)
     go.set()
     gevent.joinall(waiting, timeout=10, raise_error=True)

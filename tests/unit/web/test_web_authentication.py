@@ -69,8 +69,9 @@ def peer(*names: str, uris: tuple[str, ...] = (), dns: tuple[str, ...] = ()) -> 
     """Return a certificate as `ssl.SSLSocket.getpeercert` has it."""
     subject = ((("organizationName", "acme"),), *((("commonName", name),) for name in names))
     alternatives = *(("URI", uri) for uri in uris), *(("DNS", name) for name in dns)
-    certificate: dict[str, Any] = {"subject": subject, "subjectAltName": alternatives}
-    return certificate if alternatives else {"subject": subject}
+    valid = {"notBefore": "Nov 24 00:00:00 2025 GMT", "notAfter": "Nov 25 00:00:00 2025 GMT"}
+    certificate: dict[str, Any] = {"subject": subject} | valid
+    return certificate | {"subjectAltName": alternatives} if alternatives else certificate
 
 
 def refused(header: str | None = None, certificate: dict[str, Any] | None = None, **changes: Any) -> str:
@@ -156,6 +157,25 @@ def test_client_certificate_names_a_user_or_a_service(
 )
 def test_client_certificate_that_could_name_two_or_none_is_refused(certificate: dict[str, Any]) -> None:
     assert refused(certificate=certificate) == "the credential is not valid"
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [
+        ({"notAfter": "Nov 24 16:00:00 2025 GMT"}, True),
+        ({"notAfter": "Nov 24 15:59:59 2025 GMT"}, False),
+        ({"notBefore": "Nov 24 16:00:00 2025 GMT"}, True),
+        ({"notBefore": "Nov 24 16:00:01 2025 GMT"}, False),
+    ],
+)
+def test_client_certificate_is_valid_from_its_beginning_to_its_end(
+    changes: dict[str, str], valid: bool
+) -> None:
+    certificate = peer("alice") | changes
+    if valid:
+        assert identify(certificate=certificate) is not None
+    else:
+        assert refused(certificate=certificate) == "the credential is not valid"
 
 
 def test_both_kinds_at_once_are_refused_even_if_each_is_valid() -> None:

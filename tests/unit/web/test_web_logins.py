@@ -10,7 +10,7 @@ from werkzeug.test import EnvironBuilder
 
 from appliance.config import LimitsTable
 from appliance.errors import Refusal
-from appliance.identity.errors import InvalidCredential, ProviderUnavailable
+from appliance.identity.errors import InvalidCredential, ProviderBusy, ProviderUnavailable
 from appliance.identity.identity import Identity
 from appliance.identity.providers import Opened, Providers
 from appliance.identity.sessions import KEY_BYTES, Sealer
@@ -80,11 +80,18 @@ def test_token_whose_provider_cannot_be_asked_is_to_be_shown_again_later() -> No
     assert "login.example.org" not in raised.value.detail
 
 
+def test_token_for_which_there_is_no_room_to_ask_is_to_be_shown_again_at_once() -> None:
+    with pytest.raises(Refusal) as raised:
+        show(ProviderBusy("too many wait"))
+    assert (raised.value.slug, raised.value.members["retry_after_s"]) == ("overloaded", 1)
+
+
 @pytest.mark.parametrize(
     ("outcome", "slug"),
     [
         (InvalidCredential("wrong"), "unauthenticated"),
         (ProviderUnavailable("down"), "identity-unavailable"),
+        (ProviderBusy("down"), "overloaded"),
     ],
 )
 def test_password_that_brings_no_session_is_refused(outcome: Exception, slug: str) -> None:
@@ -100,6 +107,7 @@ def test_password_that_brings_no_session_is_refused(outcome: Exception, slug: st
     [
         (InvalidCredential("gone"), "malformed-request"),
         (ProviderUnavailable("down"), "identity-unavailable"),
+        (ProviderBusy("too many wait"), "overloaded"),
     ],
 )
 def test_person_who_cannot_be_looked_up_is_refused(outcome: Exception, slug: str) -> None:

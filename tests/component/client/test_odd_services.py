@@ -1,0 +1,147 @@
+"""`chancery login` at a server that is no Chancery, or a hostile one: a line says so, whatever it answers."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from click.testing import CliRunner, Result
+
+from appliance.cli.main import main
+from appliance.clock import now_s
+from appliance.setup.tls import make_server_certificate
+from support.agent import running_agent
+
+LATER: Final = "2100-01-01T00:00:00Z"
+PROVIDERS: Final = {"providers": [{"name": "ad", "type": "ldap"}]}
+SESSION: Final = {"credential": "c", "expires": LATER}
+LINE: Final = "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29t"
+ODD_PROVIDERS: Final[tuple[object, ...]] = (
+    *([], {}, "x", None),
+    *({"providers": 5}, {"providers": [5]}, {"providers": [{}]}),
+)
+CERTIFICATE: Final = {"certificate": LINE, "serial": "5", "principals": ["root"], "valid_before": LATER}
+
+
+@dataclass(slots=True, kw_only=True)
+class Odd:
+    """A server that answers each path as the test says, and somebody who logs in there."""
+
+    url: str
+    directory: Path
+    answers: dict[str, tuple[int, bytes]]
+    environment: dict[str, str | None] = field(default_factory=dict)
+
+    def answer(self, path: str, value: object, status: int = 200) -> None:
+        self.answers[path] = status, value if isinstance(value, bytes) else json.dumps(value).encode()
+
+    def log_in(self, *arguments: str) -> Result:
+        command = ["login", self.url, "--ca", str(self.directory / "tls.pem"), *arguments]
+        return CliRunner().invoke(
+            main, command, env=self.environment, input="password\n", catch_exceptions=False
+        )
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[Odd]:
+    key, certificate = make_server_certificate(("127.0.0.1",), now_s())
+    (tmp_path / "tls.key").write_bytes(key)
+    (tmp_path / "tls.pem").write_bytes(certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.pem", tmp_path / "tls.key")
+    answers: dict[str, tuple[int, bytes]] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body = answers[self.path]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the base class's name
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, running_agent(tmp_path) as agent:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        made = Odd(url=f"https://127.0.0.1:{server.server_port}", directory=tmp_path, answers=answers)
+        made.environment = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "SSH_AUTH_SOCK": str(agent)}
+        made.answer("/v1/providers", PROVIDERS)
+        made.answer("/v1/sessions", SESSION)
+        made.answer("/v1/whoami", {"identity": "ad:ada"})
+        made.answer("/v1/certificates/user", {"certificates": [CERTIFICATE]})
+        yield made
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *(("/v1/providers", each) for each in ODD_PROVIDERS),
+        *(
+            ("/v1/sessions", SESSION | each)
+            for each in (
+                {"credential": 5},
+                {"credential": ""},
+                {"credential": "c\r\nX: y"},
+                {"credential": "\u2028"},
+                {"expires": "x"},
+                {"expires": 5},
+                {"expires": "99999-01-01T00:00:00Z"},
+            )
+        ),
+        ("/v1/whoami", {}),
+        ("/v1/certificates/user", {}),
+        ("/v1/certificates/user", {"certificates": 5}),
+        *(
+            ("/v1/certificates/user", {"certificates": [CERTIFICATE | each]})
+            for each in (
+                {"certificate": "x"},
+                {"certificate": None},
+                {"principals": "root"},
+                {"serial": 5},
+                {"valid_before": "soon"},
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_answer_that_is_none_of_chancery_is_said_in_a_line(odd: Odd, path: str, value: object) -> None:
+    odd.answer(path, value)
+    done = odd.log_in("--user", "ada")
+    assert done.exit_code == 1
+    assert f"127.0.0.1 does not answer {path} as Chancery does" in done.output
+
+
+def test_what_a_server_says_is_no_order_to_the_terminal(odd: Odd) -> None:
+    said = "\x1b[2Jred\x1b]0;title\x07\x9b5A\u202egood"
+    odd.answer("/v1/providers", {"type": "/problems/internal", "detail": said}, status=500)
+    done = odd.log_in()
+    assert "\\x1b[2Jred\\x1b]0;title\\x07\\x9b5A\\u202egood\n" in done.output
+    odd.answer("/v1/providers", PROVIDERS)
+    odd.answer("/v1/whoami", {"identity": said})
+    assert "logged in as \\x1b[2Jred" in odd.log_in("--user", "ada").output
+
+
+def test_status_of_another_server_is_no_answer_either(odd: Odd) -> None:
+    odd.answer("/v1/providers", {}, status=302)
+    assert "is the URL right?" in odd.log_in().output
+
+
+def test_certificate_that_is_none_or_lasts_for_ages_is_for_the_agent_to_refuse(odd: Odd) -> None:
+    certificate = CERTIFICATE | {"valid_before": "9999-01-01T00:00:00Z"}
+    odd.answer("/v1/certificates/user", {"certificates": [certificate]})
+    done = odd.log_in("--user", "ada")
+    assert (done.exit_code, "the ssh-agent does not take" in done.output) == (1, True)
