@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import shutil
 import socket
 import ssl
 import subprocess
@@ -26,6 +27,8 @@ CHANCERY: Final = str(Path(sys.executable).with_name("chancery"))
 SSHD: Final = "/usr/sbin/sshd"
 ORIGIN: Final = "ca.example.org"
 HOST: Final = "web-1.acme.example"
+# Of a data directory that is kept: an operator's key belongs on his own machine, as this one would.
+OPERATOR_KEY: Final = "demo-operator/carol"
 DEADLINE_S: Final = 30
 
 POLICY: Final = """\
@@ -84,13 +87,18 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="chancery-demo-") as directory:
             scratch = Path(directory)
             scratch.chmod(0o755)
-            Demo(data=(arguments.keep or scratch / "data").absolute(), scratch=scratch).run()
+            demo = Demo(data=(arguments.keep or scratch / "data").absolute(), scratch=scratch)
+            demo.run()
+            if arguments.keep:
+                demo.keep_key()
     except DemoFailed as error:
         sys.exit(f"\nThe demonstration failed: {error}")
     print(f"\nDone in {time.monotonic() - began:.0f} s.")
     if arguments.keep:
-        print(f"The data directory is {arguments.keep}, the service is stopped. Run it again:")
+        print(f"The data directory is {arguments.keep}, the service is stopped. Run it again, and order:")
         print(f"  .venv/bin/chancery --data {arguments.keep} serve")
+        print(f"  .venv/bin/chancery --data {arguments.keep} credential create alice --kind user \\")
+        print(f"      --operator carol --key {arguments.keep}/{OPERATOR_KEY}")
     else:
         print(
             "Everything was removed; scripts/demo --keep DIR leaves the data directory. To run it for real:"
@@ -289,6 +297,13 @@ class Demo:
         """Verify the ledger: no service, no token, no PIN."""
         step("Service stopped. Verifying the ledger offline (chancery ledger verify)")
         print(indent(self.chancery("ledger", "verify")))
+
+    def keep_key(self) -> None:
+        """Keep the operator's key: without it nothing more could be ordered in the directory."""
+        kept = self.data / OPERATOR_KEY
+        kept.parent.mkdir(mode=0o700)
+        for name in ("carol", "carol.pub"):
+            shutil.copy(self.path(name), kept.with_name(name))
 
     def post(self, path: str, credential: str, body: dict[str, Any]) -> Any:
         """Post JSON to the service over TLS and return the JSON of the reply."""

@@ -195,7 +195,14 @@ def start_authority(config: Config, opened: Opened, pool: Pool) -> Authority:
     uids = service_uids(config.users)
     servers = (
         Server(config.authority_socket, operations, uids=uids, local=False),
-        Server(config.admin_socket, operations, uids={0, os.geteuid()}, local=True),
+        Server(
+            config.admin_socket,
+            operations,
+            uids={0, os.geteuid()},
+            local=True,
+            # They ask at the other socket, where they can be told from people.
+            barred=uids - {0, os.geteuid()},
+        ),
     )
     for part in (writer, replayer, probe, bundler, lister, ceremony, policies, checkpointer, *servers):
         part.start()

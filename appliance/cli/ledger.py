@@ -67,7 +67,8 @@ def verify(shell: Shell, source: Path | None, key: str | None, earlier: Path | N
 
     Exit codes: 0 verified, 1 tampered, 2 inconclusive (evidence is missing), 3 usage.
     """
-    pinned = key or _read_pinned(shell)
+    # An empty key is one that somebody meant to give: another in its place would be believed as his.
+    pinned = _read_pinned(shell) if key is None else key
     try:
         if source is not None and source.is_file() and source.suffix not in {".db", ".sqlite"}:
             report = verify_bundle(source.read_text("utf-8", "replace"), pinned)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+CHANCERY = Path(sys.executable).with_name("chancery")
 
 
 def test_demonstration_logs_in_is_refused_four_times_and_verifies(tmp_path: Path) -> None:
@@ -29,3 +31,26 @@ def test_demonstration_logs_in_is_refused_four_times_and_verifies(tmp_path: Path
     readme = (ROOT / "README.md").read_text("utf-8")
     for heading in headings:
         assert f"== {heading}" in readme
+    for line in ("order signatures", "key phases", "replayed decisions", "CA signatures"):
+        assert line in done.stdout
+        assert line in readme
+    order_again(kept, done.stdout)
+
+
+def order_again(kept: Path, printed: str) -> None:
+    """Do what the demonstration says about the directory that it left."""
+    command = re.search(r"chancery (--data \S+ credential create .*?) \\\n +(.*)", printed)
+    assert command is not None, printed
+    with subprocess.Popen([CHANCERY, "--data", kept, "serve"], stderr=subprocess.DEVNULL) as service:
+        try:
+            deadline = time.monotonic() + 60
+            status = [CHANCERY, "--data", kept, "status"]
+            while subprocess.run(status, capture_output=True, check=False).returncode:
+                assert time.monotonic() < deadline, "the service does not issue"
+            ordered = subprocess.run(
+                [CHANCERY, *" ".join(command.groups()).split()], capture_output=True, text=True, check=False
+            )
+            assert ordered.returncode == 0, ordered.stderr
+            assert ordered.stdout.startswith("chancery1.")
+        finally:
+            service.terminate()

@@ -12,6 +12,7 @@ from appliance.authority.approving.approving import (
     RequestApproval,
     find_requested,
 )
+from appliance.authority.fold.approvals import Requested
 from appliance.authority.fold.state import State
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.cutting import tell_seq
@@ -20,6 +21,9 @@ from appliance.authority.operations.reading import MAX_SEQ
 from appliance.authority.transport.server import Peer, Reply
 from appliance.authority.writer import At, ReadState
 from appliance.errors import Refusal, malformed
+from appliance.identity.identity import Identity
+from appliance.policy.document import Policy
+from appliance.policy.roles import may_act
 from appliance.requests import check_body
 
 
@@ -47,12 +51,15 @@ class Approving:
         self._parts.rates.charge(identity)
         self._parts.writer.submit(RequestApproval(identity, body, answer))
 
-    def _show(self, _peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
+    def _show(self, peer: Peer, args: Mapping[str, Any], reply: Reply) -> None:
         """Tell what an answer has to say, for whoever is to sign one."""
         seq = _seq(args)
+        caller = None if peer.own else find_caller(self._parts, peer, args)
 
         def read(state: State, at: At) -> dict[str, Any]:
             requested = find_requested(state, seq, at.time_s)
+            if caller is not None and not _concerns(state.in_force().policy, requested, caller):
+                raise Refusal("not-found", f"entry {seq} asked for no approval of yours")
             return {
                 "origin": state.origin,
                 "seq": requested.seq,
@@ -72,6 +79,13 @@ class Approving:
         # Who brings an answer does not matter to it, and signatures are verified on the writer's thread.
         self._parts.rates.charge(find_caller(self._parts, peer, args))
         self._parts.writer.submit(AnswerApproval(_seq(args), body, tell_seq(reply)))
+
+
+def _concerns(policy: Policy, requested: Requested, caller: Identity) -> bool:
+    """Say whether somebody asked for it himself, may answer it, or may read them all."""
+    if str(caller) == requested.identity or may_act(policy, caller, "approval.read"):
+        return True
+    return any(str(caller) in policy.persons[name].identities for name in find_approvers(policy, requested))
 
 
 def _seq(args: Mapping[str, Any]) -> int:

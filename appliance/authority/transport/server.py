@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +41,12 @@ _TIMEVAL: Final = struct.Struct("ll")
 _PAUSE_S: Final = 0.1
 # struct ucred of unix(7): pid, uid, gid.
 _UCRED: Final = struct.Struct("3i")
+# For users who are let in without being the service's own: of one of them, and of all of them together. Each
+# connection costs two threads, and a command needs one.
+MAX_OF_ONE: Final = 8
+MAX_OF_OTHERS: Final = 64
+# That such a connection may have under way.
+MAX_OPEN: Final = 4
 
 Reply = Callable[[object], None]
 
@@ -51,6 +58,7 @@ class Peer:
     uid: int
     pid: int
     local: bool  # on the admin socket, where no web tier speaks for others
+    own: bool = True  # root, or the service itself; whatever else a user may, the policy says
 
 
 class Handler(Protocol):
@@ -61,7 +69,10 @@ class Handler(Protocol):
 
 
 class Server:
-    """Listens on one Unix socket. ``uids`` are the only users whose connections are kept."""
+    """Listens on one Unix socket. ``uids`` are the users whose connections are kept.
+
+    With ``barred`` everybody else is let in too, but for these, on a bounded number of connections.
+    """
 
     def __init__(
         self,
@@ -70,12 +81,16 @@ class Server:
         *,
         uids: Collection[int],
         local: bool,
+        barred: Collection[int] | None = None,
         send_s: float = SEND_S,
     ) -> None:
         self._path = path
         self._send_timeout = _TIMEVAL.pack(int(send_s), int(send_s % 1 * 1_000_000))
         self._handler = handler
         self._uids = frozenset(uids)
+        self._barred = None if barred is None else frozenset(barred)
+        self._others: Counter[int] = Counter()
+        self._counting = threading.Lock()
         self._local = local
         self._listener: socket.socket | None = None
         self._stopped = False
@@ -118,22 +133,44 @@ class Server:
             pid, uid, _ = _UCRED.unpack(
                 connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
             )
-            if uid not in self._uids:
+            if not self._admit(uid):
                 log.warning("refused a connection by uid %d (pid %d) on %s", uid, pid, self._path.name)
                 connection.close()
                 continue
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, self._send_timeout)
-            peer = Peer(uid=uid, pid=pid, local=self._local)
-            _Connection(connection, peer, self._handler).start()
+            peer = Peer(uid=uid, pid=pid, local=self._local, own=uid in self._uids)
+            _Connection(connection, peer, self._handler, self._leave).start()
+
+    def _admit(self, uid: int) -> bool:
+        """Say whether a user's connection is kept, and count it if he is none of the service's own."""
+        if uid in self._uids:
+            return True
+        if self._barred is None or uid in self._barred:
+            return False
+        with self._counting:
+            if self._others[uid] >= MAX_OF_ONE or self._others.total() >= MAX_OF_OTHERS:
+                return False
+            self._others[uid] += 1
+        return True
+
+    def _leave(self, peer: Peer) -> None:
+        if not peer.own:
+            with self._counting:
+                self._others[peer.uid] -= 1
+                self._others = +self._others  # nobody who has left is remembered
 
 
 class _Connection:
     """One peer's connection."""
 
-    def __init__(self, connection: socket.socket, peer: Peer, handler: Handler) -> None:
+    def __init__(
+        self, connection: socket.socket, peer: Peer, handler: Handler, on_end: Callable[[Peer], None]
+    ) -> None:
         self._socket = connection
         self._peer = peer
         self._handler = handler
+        self._on_end = on_end
+        self._turns = None if peer.own else threading.Semaphore(MAX_OPEN)
         self._outbox: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
 
     def start(self) -> None:
@@ -154,6 +191,8 @@ class _Connection:
 
     def _handle(self, request: Request) -> None:
         reply = partial(self._reply, request.id)
+        if self._turns is not None:
+            self._turns.acquire()
         try:
             self._handler.handle(self._peer, request, reply)
         except Refusal as refusal:
@@ -164,6 +203,8 @@ class _Connection:
 
     def _reply(self, id_: int, outcome: object) -> None:
         self._outbox.put(build_reply(id_, outcome))
+        if self._turns is not None:
+            self._turns.release()
 
     def _send(self) -> None:
         """Send replies as they gather. A peer that hung up changes nothing of what was done for it."""
@@ -186,3 +227,4 @@ class _Connection:
         with contextlib.suppress(OSError):  # wakes the receiving thread, if it still waits
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        self._on_end(self._peer)

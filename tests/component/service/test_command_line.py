@@ -152,6 +152,10 @@ def test_ledger_is_verified_beside_the_running_service(service: Service) -> None
     report = json.loads(done.stdout)
     assert report["verdict"] == "verified", report["findings"]
     assert report["checked"]["order signatures"] >= 5
+    # An empty one is a variable that was not set: no other key may stand in for what was to be pinned.
+    unset = service.cli("ledger", "verify", "--key", "", check=False)
+    assert (unset.returncode, unset.stdout) == (3, ""), unset.stdout
+    assert "the pinned key cannot be used" in unset.stderr
     other = service.cli("ledger", "verify", "--key", "nonsense", check=False)
     assert other.returncode == 3
 

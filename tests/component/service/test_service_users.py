@@ -22,7 +22,7 @@ import pytest
 from support import intruder
 from support.directory import PASSWORD, running_directory
 from support.load import BODY
-from support.service import HOST, Service, make_service
+from support.service import CHANCERY, HOST, Service, make_service
 
 AUTHORITY, INDEX, WEB = "chancery-authority", "chancery-index", "chancery-web"
 SECRETS = ("token", "token/pin", "token/so-pin")
@@ -140,6 +140,36 @@ def test_admin_socket_is_closed_by_the_uid_of_who_connects(shared: Shared, user:
     ask = [shared.ask("run/admin.sock", op, {}) for op in ("context", "status", "certificate.user")]
     fails(shared.try_as(user, *ask))
     assert f"refused a connection by uid {pwd.getpwnam(user).pw_uid}" in shared.service.log
+
+
+def test_any_other_local_user_asks_as_himself_and_what_he_may_the_policy_says(shared: Shared) -> None:
+    begins, ends = "2027-03-01T00:00:00Z", "2027-03-02T00:00:00Z"
+    command = [CHANCERY, "--data", str(shared.service.data), "leave", "book"]
+
+    def book(person: str) -> subprocess.CompletedProcess[str]:
+        asked = [*command, person, begins, ends, "--json"]
+        return subprocess.run(asked, user="nobody", capture_output=True, text=True, check=False, cwd="/")
+
+    own = book("local:nobody")
+    assert own.returncode == 0, own.stderr
+    entry = json.loads(shared.service.entry(json.loads(own.stdout)["leave"]))
+    assert (entry["data"]["by"]["provider"], entry["data"]["by"]["subject"]) == ("local", "nobody")
+    other = book("local:root")
+    assert other.returncode == 1
+    assert "local:nobody has not the role admin or operator" in other.stderr
+    lock = shared.ask("run/admin.sock", "lock.place", {"body": {"identity": "local:root", "reason": "x"}})
+    fails(shared.try_as("nobody", lock))
+
+
+def test_local_user_comes_to_no_secret_and_to_nothing_that_is_not_his(shared: Shared) -> None:
+    objects = [str(each) for each in Path(shared.path("token")).rglob("*") if each.is_file()]
+    paths = [*map(shared.path, (*SECRETS[1:], *LEDGER, *DERIVED, "tls/server.key")), *objects]
+    fails(shared.try_as("nobody", *(("read", path) for path in paths)))
+    asked = {"start": 0, "wait_s": 0, "identity": {}}
+    admin = [shared.ask("run/admin.sock", op, asked) for op in ("entries", "status", "cas", "probe")]
+    fails(shared.try_as("nobody", *admin, shared.ask("run/authority.sock", "context", {})))
+    sockets = [shared.path(f"run/{name}.sock") for name in ("authority", "admin")]
+    fails(shared.try_as("nobody", *(("remove", path) for path in sockets), ("make", shared.path("run/new"))))
 
 
 @pytest.mark.parametrize("user", [AUTHORITY, INDEX, WEB])
