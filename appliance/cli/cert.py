@@ -28,6 +28,7 @@ from appliance.cli.console import (
 )
 from appliance.cli.cutting import read_key, read_line, replace_file, show_cut
 from appliance.cli.sight import is_shown, shown_customers
+from appliance.cli.values import SERIAL
 from appliance.clock import format_rfc3339, now_s
 from appliance.cutting import RevocationBody
 from appliance.errors import Refusal
@@ -267,7 +268,7 @@ def list_(
 
 
 @cert.command(epilog=examples("chancery cert show 281474976710673"))
-@click.argument("serial")
+@click.argument("serial", type=SERIAL)
 @json_option
 @pass_shell
 @plain_errors

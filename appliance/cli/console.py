@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from appliance.authority.transport.client import AuthorityClient
+from appliance.cli.values import check_text
 from appliance.config import Config, load_config
 from appliance.errors import ChanceryError, Refusal
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Index, Snapshot
@@ -172,6 +173,7 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
+            check_text(click.get_current_context())
             command(*args, **kwargs)
         except Refusal as refusal:
             _fail(
@@ -179,6 +181,8 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             )
         except (ChanceryError, HsmError, LedgerError) as error:
             _fail(str(error), EXIT_FAILED)
+        except UnicodeError as error:
+            _fail(f"something in it is not UTF-8: {error}", EXIT_FAILED)
         except BrokenPipeError:
             sys.exit(EXIT_FAILED)
         except OSError as error:

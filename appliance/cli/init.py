@@ -17,6 +17,7 @@ import appliance.setup
 from appliance.authority.orders import OrderBody
 from appliance.cli.console import Shell, examples, json_option, note, pass_shell, plain_errors, show_json
 from appliance.cli.ordering import VALIDITY_S, sign_order
+from appliance.cli.values import NAME, read_text
 from appliance.clock import now_s
 from appliance.config import TokenTable
 from appliance.errors import ConfigError
@@ -38,7 +39,7 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
     )
 )
 @click.option("--origin", required=True, help="The log's name for ever, such as ca.example.org.")
-@click.option("--operator", required=True, help="Your name as the first operator.")
+@click.option("--operator", required=True, type=NAME, help="Your name as the first operator.")
 @click.option(
     "--key",
     required=True,
@@ -158,14 +159,14 @@ def _check_token(token: ExistingToken) -> None:
 
 
 def _read_policies(paths: tuple[Path, ...]) -> tuple[PolicyFile, ...]:
-    return tuple(PolicyFile(name=path.name, text=path.read_text("utf-8")) for path in paths)
+    return tuple(PolicyFile(name=path.name, text=read_text(path)) for path in paths)
 
 
 def _first_policy(operator: str, key: Path) -> PolicyFile:
     """Fill in the template: the operator, and the public half of the key."""
     public = key if key.suffix == ".pub" else key.with_name(f"{key.name}.pub")
     try:
-        line = format_public_key_line(parse_public_key_line(public.read_text("utf-8").strip()))
+        line = format_public_key_line(parse_public_key_line(read_text(public).strip()))
     except (OSError, SshFormatError) as error:
         raise ConfigError(f"{public}: the public half of --key cannot be read: {error}") from error
     template = Path(appliance.setup.__path__[0]) / "templates" / "policy.toml"

@@ -23,6 +23,7 @@ from appliance.cli.console import (
     show_progress,
 )
 from appliance.cli.sight import is_shown
+from appliance.cli.values import SERIAL
 from appliance.errors import ConfigError, Refusal
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.index.prove import prove
@@ -93,7 +94,7 @@ def verify(shell: Shell, source: Path | None, key: str | None, earlier: Path | N
 
 
 @ledger.command(epilog=examples("chancery ledger proof 281474976710673 > certificate.tlog-proof"))
-@click.argument("serial")
+@click.argument("serial", type=SERIAL)
 @json_option
 @pass_shell
 @plain_errors

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from appliance.authority.ordering.commands import CommandBody
 from appliance.authority.orders import MAX_VALIDITY_S, NAMESPACE, OrderBody, order_message
 from appliance.cli.console import Shell, note, show_json
+from appliance.cli.values import NAME
 from appliance.errors import ChanceryError, Refusal
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.sshsig import parse_armored_sshsig
@@ -69,7 +70,7 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
         command(*arguments, ordering=Ordering(operator=operator, key=key, sign_only=sign_only), **more)
 
     options = (
-        click.option("--operator", required=True, help="The operator's name in the policy."),
+        click.option("--operator", required=True, type=NAME, help="The operator's name in the policy."),
         click.option(
             "--key",
             required=True,

@@ -23,6 +23,7 @@ from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.cli.planning import count_changes, show_plan
 from appliance.cli.sight import shown_customers
+from appliance.cli.values import read_text
 from appliance.clock import now_ms
 from appliance.errors import Refusal
 from appliance.index.queries import IndexUnavailable
@@ -169,7 +170,7 @@ def _note_changes(shell: Shell, after: Policy) -> None:
 
 
 def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:
-    return [PolicyFile(name=path.name, text=path.read_text("utf-8")) for path in paths]
+    return [PolicyFile(name=path.name, text=read_text(path)) for path in paths]
 
 
 def _check(files: list[PolicyFile]) -> Policy:
