@@ -153,7 +153,15 @@ def _answer(
         ttl_s=asked["ttl_s"],
     )
     if not as_json:
-        show_fields({"asked by": requested.identity, "grant": requested.grant, "your answer": decision})
+        lasts = f", until {format_rfc3339(expires_s)}" if decision == "given" else ""
+        show_fields(
+            {
+                "asked by": requested.identity,
+                "grant": requested.grant,
+                "reason": asked["reason"],
+                "your answer": f"{decision}{lasts}",
+            }
+        )
     message = answer_message(asked["origin"], requested, decision, expires_s)
     fields = {"decision": decision, "person": person, "expires_s": expires_s, "reason": reason}
     body = check_body(AnswerBody, fields | {"signature": sign_message(message, NAMESPACE, key)})

@@ -31,6 +31,12 @@ def show_cut(cut: Mapping[str, Any], *, as_json: bool) -> None:
         show_table(["serial:", "of:", "principals", "host groups", "until:"], rows, empty="")
     if cut["live_count"] > len(cut["live"]):
         note(f"and {cut['live_count'] - len(cut['live'])} more")
+    if "hosts" in cut:
+        named = ", ".join(cut["hosts"][:10]) + (" …" if cut["host_count"] > 10 else "")
+        note(
+            f"{cut['host_count']} hosts keep certificates that were asked for by whom this is on: {named}; "
+            "`chancery cert revoke --subject host:NAME --reason …` revokes those of one"
+        )
     note(cut["note"])
 
 

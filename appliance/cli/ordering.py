@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import click
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from appliance.authority.ordering.commands import CommandBody
 from appliance.authority.orders import MAX_VALIDITY_S, NAMESPACE, OrderBody, order_message
@@ -24,6 +24,8 @@ from appliance.cli.values import NAME
 from appliance.errors import ChanceryError, Refusal
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.sshsig import parse_armored_sshsig
+from audit.entry import canonical_json
+from audit.errors import EntryError
 
 # An order is carried out within seconds as a rule.
 VALIDITY_S: Final = 3_600
@@ -50,6 +52,17 @@ class Ordering:
     sign_only: Path | None
 
 
+def _check_command(command: dict[str, Any]) -> dict[str, Any]:
+    """Check that an order can be of this at all; what it orders is for the authority to check."""
+    if not isinstance(command.get("verb"), str):
+        raise ValueError("command: expected one with a verb")  # noqa: TRY004 - what pydantic takes
+    try:
+        canonical_json(command)
+    except EntryError as error:
+        raise ValueError(f"command: {error}") from error
+    return command
+
+
 class OrderFile(BaseModel):
     """A command and the orders for it so far, on its way from one operator to the next."""
 
@@ -57,7 +70,7 @@ class OrderFile(BaseModel):
 
     format: Literal["chancery/order/v1"] = "chancery/order/v1"
     origin: str
-    command: dict[str, Any]
+    command: Annotated[dict[str, Any], AfterValidator(_check_command)]
     orders: tuple[OrderBody, ...]
     files: tuple[dict[str, str], ...] = ()
 

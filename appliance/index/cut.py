@@ -28,6 +28,7 @@ def render_cut(index: Index, done: Mapping[str, Any]) -> dict[str, Any]:
     except IndexUnavailable:  # it is cut off all the same
         live = [_describe(each, None) for each in done["live"]]
     rendered = {"count": done["revoked"], "live": live, "live_count": done["live_count"], "note": CAVEAT}
+    rendered |= {name: done[name] for name in ("hosts", "host_count") if name in done}
     return rendered | ({"entry": done["seq"]} if "seq" in done else {"already": True})
 
 

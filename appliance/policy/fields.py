@@ -14,7 +14,14 @@ from appliance.durations import parse_duration
 from appliance.identity.identity import MAX_SUBJECT, check_reference
 from appliance.moments import parse_moment_ms
 from appliance.networks import parse_networks
-from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
+from appliance.policy.names import (
+    check_ca,
+    check_customer,
+    check_host_group,
+    check_host_name,
+    check_login,
+    check_name,
+)
 from appliance.policy.values import MAX_TTL_S, PERMITS
 from appliance.ssh.keys import fingerprint, parse_fingerprint, parse_public_key_line
 
@@ -80,6 +87,11 @@ def _text(pattern: str, example: str, **more: Any) -> WithJsonSchema:
 
 
 NameField = Annotated[str, AfterValidator(check_name), _text(r"^[a-z0-9][a-z0-9._-]{0,62}$", "acme-users")]
+CaField = Annotated[
+    str,
+    AfterValidator(check_ca),
+    _text(r"^[a-z0-9][a-z0-9._-]{0,62}$", "acme-users, and not one that ends in .sig"),
+]
 CustomerField = Annotated[str, AfterValidator(check_customer), _text(r"^[a-z0-9][a-z0-9._-]{0,62}$", "acme")]
 HostGroupField = Annotated[
     str, AfterValidator(check_host_group), _text(r"^[a-z0-9][a-z0-9.-]{0,62}$", "acme-eu-db")

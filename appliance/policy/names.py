@@ -16,8 +16,15 @@ _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-
 
 
 def check_name(text: str) -> str:
-    """Check the name of a grant, group, person, operator or CA."""
+    """Check the name of a grant, group, person or operator."""
     return _check(_NAME, text, "at most 63 lower-case letters, digits, dots, dashes, underscores")
+
+
+def check_ca(text: str) -> str:
+    """Check the name of a CA: ``/v1/krl/NAME.sig`` is where the statement about the KRL of NAME is."""
+    if text.endswith(".sig"):
+        raise ValueError(f"got {text[:80]!r}, expected a name that does not end in .sig")
+    return check_name(text)
 
 
 def check_customer(text: str) -> str:

@@ -18,6 +18,7 @@ from appliance.policy.values import (
     DEFAULT_USER_TTL_S,
     MANY,
     TABLE,
+    CaName,
     Command,
     CustomerName,
     Day,
@@ -42,8 +43,8 @@ class Customer:
     """``[[customer]]``: a tenant with CA keys of its own in the token."""
 
     name: CustomerName
-    user_ca: Name
-    host_ca: Name
+    user_ca: CaName
+    host_ca: CaName
 
 
 @table(frozen=True, slots=True, kw_only=True, config=TABLE)

@@ -11,7 +11,14 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from appliance.durations import parse_duration
 from appliance.identity.identity import check_reference
 from appliance.networks import parse_networks
-from appliance.policy.names import check_customer, check_host_group, check_host_name, check_login, check_name
+from appliance.policy.names import (
+    check_ca,
+    check_customer,
+    check_host_group,
+    check_host_name,
+    check_login,
+    check_name,
+)
 from appliance.ssh.keys import PublicKey, check_key_type, parse_public_key_line
 from appliance.ssh.options import FORCE_COMMAND, check_critical_options
 
@@ -97,6 +104,7 @@ def _seconds(value: object) -> int:
 
 
 Name = Annotated[str, AfterValidator(check_name)]
+CaName = Annotated[str, AfterValidator(check_ca)]
 CustomerName = Annotated[str, AfterValidator(check_customer)]
 HostGroupName = Annotated[str, AfterValidator(check_host_group)]
 HostName = Annotated[str, AfterValidator(check_host_name)]

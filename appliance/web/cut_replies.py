@@ -46,6 +46,13 @@ class Locked(_Cut):
     """A lock in force, and what it cut off."""
 
     lock: Annotated[Seq, Field(description="the entry that placed it")]
+    hosts: Maybe[
+        Annotated[
+            list[str],
+            Field(description="the first hosts that keep a certificate which the locked one asked for"),
+        ]
+    ]
+    host_count: Maybe[Annotated[int, Field(ge=1, description="how many such hosts there are")]]
 
 
 class LockShown(_Reply):

@@ -1,8 +1,9 @@
 """Answers to requests for approval: what a person has signed with an SSH key of his own.
 
-The SSHSIG is over a statement that names all that matters: the log, the request, who asked for which grant,
-the decision and until when it holds. So it is good for nothing else, and the web tier that carries it cannot
-show one thing and have another signed. A request takes one answer of each person, hence none twice.
+The SSHSIG is over a statement that names the log, the request, who asked for which grant, the decision and
+until when it holds. So it is good for nothing else, and the web tier that carries it cannot have another
+request approved. What it does not say is the reason that was given: that is on record with the request. A
+request takes one answer of each person, hence none twice.
 """
 
 from __future__ import annotations

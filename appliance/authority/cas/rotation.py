@@ -68,17 +68,21 @@ def check_new_key(command: NewCaKey, state: State) -> Ca | CreateCa:
         return command
     if (known.type, known.customer) != (command.type, command.customer):
         raise Refusal("conflict", f"the CA {known.name} is for {known.type} certificates of {known.customer}")
-    if command.phase == "signing" and known.signing_key is not None:
+    if known.signing_key is not None:
         raise Refusal(
             "conflict",
             f"the CA {known.name} has a key that signs; hosts must trust the new one first: order ca.rotate",
         )
-    return known
+    return _check_none_waits(known)
 
 
 def _check_rotation(command: RotateCa, known: Ca | None) -> Ca:
     if known is None:
         raise Refusal("not-found", f"there is no CA {command.name}: make one with `chancery ca create`")
+    return _check_none_waits(known)
+
+
+def _check_none_waits(known: Ca) -> Ca:
     waiting = next((key for key in known.keys if is_waiting(key)), None)
     if waiting is not None:
         raise Refusal(

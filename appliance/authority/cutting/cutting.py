@@ -35,12 +35,14 @@ AT_START: Final = "under this lock when the authority started"
 class Cause:
     """Why a cut is made: entries that come first, which certificates it is of, and who or what makes it.
 
-    ``check`` refuses once the cut does not stand any more.
+    ``check`` refuses once the cut does not stand any more. ``find_spared`` returns certificates of hosts that
+    are to be looked at, and are not cut off with the others.
     """
 
     events: tuple[Event, ...] = ()
     certificates: Callable[[State], Iterable[IssuedCertificate]]
     check: Callable[[State], object]
+    find_spared: Callable[[State, int], Sequence[IssuedCertificate]] = lambda _state, _now_s: ()
     reason: str
     by: Identity | int
 
@@ -49,7 +51,8 @@ class Cause:
 class CutDone:
     """What was cut off: the first entry about it, how many were revoked, and which of them were in use.
 
-    ``seq`` is None when there was nothing to record. ``live`` are the first of ``live_count``.
+    ``seq`` is None when there was nothing to record. ``live`` are the first of ``live_count``. ``hosts`` have
+    certificates that whoever was cut off has asked for, and that are good still.
     """
 
     seq: int | None
@@ -57,6 +60,7 @@ class CutDone:
     revoked: int
     live: tuple[IssuedCertificate, ...]
     live_count: int
+    hosts: tuple[str, ...] = ()
 
 
 FindCause = Callable[[State, At], Cause]
@@ -82,6 +86,7 @@ class CutOff:
         self._revoked = 0
         self._live: list[IssuedCertificate] = []
         self._live_count = 0
+        self._hosts: tuple[str, ...] = ()
 
     def decide(self, state: State, at: At) -> Decided:
         """Record the cause, if this is the first command, and the next revocations."""
@@ -98,6 +103,9 @@ class CutOff:
             most=self._most,
         )
         self._count(cut, at.time_s)
+        if not cut.left:
+            spared = cause.find_spared(state, at.time_s)
+            self._hosts = tuple(sorted({each.subject.removeprefix("host:") for each in spared}))
         events = [*(cause.events if first else ()), *cut.events]
         return Decided(events=events, after=partial(self._after, cause, cut.left))
 
@@ -128,6 +136,7 @@ class CutOff:
             revoked=self._revoked,
             live=tuple(self._live),
             live_count=self._live_count,
+            hosts=self._hosts,
         )
         self._answer(done)
 
@@ -165,4 +174,6 @@ def render_done(done: CutDone) -> dict[str, Any]:
     told: dict[str, Any] = {"revoked": done.revoked, "live": live, "live_count": done.live_count}
     if isinstance(done.cause.by, int):
         told["lock"] = done.cause.by
+    if done.hosts:
+        told |= {"hosts": list(done.hosts[:MAX_NAMED]), "host_count": len(done.hosts)}
     return told if done.seq is None else told | {"seq": done.seq}

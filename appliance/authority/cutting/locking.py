@@ -7,7 +7,7 @@ from functools import partial
 
 from appliance.authority.cutting.cutoff import held_by
 from appliance.authority.cutting.cutting import Cause
-from appliance.authority.cutting.locks import find_covered, is_host
+from appliance.authority.cutting.locks import find_covered, find_enrolled, is_host
 from appliance.authority.cutting.revocation import check_may, check_no_ca_key
 from appliance.authority.events import Event, LockLifted, LockPlaced, OrderData
 from appliance.authority.fold.state import State
@@ -39,6 +39,7 @@ def find_lock(identity: Identity, body: LockBody, state: State, at: At) -> Cause
         events=events,
         certificates=lambda state: find_covered(state, state.in_force().policy, lock),
         check=partial(_check_in_force, lock.seq),
+        find_spared=lambda state, now_s: find_enrolled(state, state.in_force().policy, lock, now_s),
         reason=body.reason,
         by=lock.seq,
     )

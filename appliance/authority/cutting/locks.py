@@ -91,6 +91,17 @@ def _recognise(state: State, target: Target) -> Callable[[IssuedCertificate], bo
     return lambda each: each.ca_key in keys
 
 
+def find_enrolled(state: State, policy: Policy, lock: Lock, now_s: int) -> list[IssuedCertificate]:
+    """Return the live certificates of hosts for which those asked whom a lock is on; it does not revoke them.
+
+    Whoever enrols hosts asks for all of theirs, and most of the keys are the hosts' own.
+    """
+    enrollers = frozenset(_identities(policy, lock) or ())
+    asked = (each for each in held_by(state, filter(is_host, state.by_subject)) if each.enroller in enrollers)
+    issued = (each for each in asked if each.outcome == "issued" and not each.revoked)
+    return [each for each in issued if each.valid_before > now_s]
+
+
 def covers(state: State, policy: Policy, lock: Lock, certificate: IssuedCertificate) -> bool:
     """Say whether a lock is on one certificate; agrees with :func:`find_covered`."""
     return not lock.targets.isdisjoint(_targets_of_certificate(state, policy, certificate))

@@ -38,6 +38,7 @@ class Requested:
     grant: str
     answer_by_s: int
     ttl_s: int
+    reason: str = ""
     terms: Grant | None = None
     given: tuple[Given, ...] = ()
     refused: bool = False
@@ -90,6 +91,7 @@ class Approvals:
             grant=data["grant"],
             answer_by_s=data["answer_by_s"],
             ttl_s=data["ttl_s"],
+            reason=data["reason"],
             terms=next(iter(grants_named(policy, data["grant"])), None),
         )
         self._keep(requested)

@@ -65,6 +65,7 @@ class Approving:
                 "seq": requested.seq,
                 "identity": requested.identity,
                 "grant": requested.grant,
+                "reason": requested.reason,
                 "answer_by_s": requested.answer_by_s,
                 "ttl_s": requested.ttl_s,
                 "given_by": sorted(requested.given_by),

@@ -15,7 +15,7 @@ from pydantic.config import JsonDict
 
 from appliance.identity.identity import MAX_SUBJECT, is_subject
 from appliance.policy.document import PolicyFile
-from appliance.policy.fields import READ_WHOLE, CustomerField, HostNameField, NameField
+from appliance.policy.fields import READ_WHOLE, CaField, CustomerField, HostNameField, NameField
 
 MAX_LABELS = 64
 
@@ -92,7 +92,7 @@ class CreateCa(CommandBody):
     """``ca.create``: make a key in the token; as ``signing`` if nothing has to learn to trust it first."""
 
     verb: Literal["ca.create"] = "ca.create"
-    name: NameField
+    name: CaField
     type: Literal["user", "host"]
     algorithm: _Algorithm
     customer: CustomerField | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.authority.cutting.cutting import CutDone, complete_cuts
+from appliance.authority.cutting.cutting import CutDone, complete_cuts, render_done
 from appliance.authority.cutting.locking import find_lock, lift_lock
 from appliance.authority.events import IdempotencyData
 from appliance.authority.fold.state import State
@@ -109,6 +109,24 @@ def test_locked_host_gets_no_certificate_and_loses_the_one_it_has(authority: Tes
     assert isinstance(refusal, Refusal)
     assert refusal.members["rule"] == "lock"
     assert seqs(authority.ask(identity(), UserRequest(public_key=KEY, hosts=(HOST,))))
+
+
+@pytest.mark.parametrize("named", [{"identity": "mtls:carol"}, {"service": "mtls:carol"}])
+def test_lock_on_an_enroller_leaves_hosts_their_certificates_and_names_them(
+    authority: TestAuthority, named: dict[str, str]
+) -> None:
+    (held,) = seqs(authority.ask(identity("carol"), ASK_HOST))
+    cut = done(authority.lock(**named))
+    assert not authority.state.certificates[held].revoked
+    told = render_done(cut)
+    assert (told["hosts"], told["host_count"]) == ([HOST], 1)
+    authority.revoke(subject=f"host:{HOST}")
+    assert "hosts" not in render_done(done(authority.lock(**named)))
+
+
+def test_lock_on_somebody_else_names_no_hosts(authority: TestAuthority) -> None:
+    authority.ask(identity("carol"), ASK_HOST)
+    assert done(authority.lock(identity="mtls:alice")).hosts == ()
 
 
 def test_lock_leaves_others_alone(authority: TestAuthority) -> None:

@@ -62,7 +62,6 @@ def test_refusal_says_which_approval_is_missing_and_the_approved_requester_gets_
     done = service.cli(
         "approval", "give", seq, "--person", "bob", "--key", service.scratch / "bob", "--for", "20m"
     )
-    assert "api:vic" in done.stdout
     released = sign(service, "vic")
     assert released.status == 201, released.body
     (certificate,) = released.json["certificates"]
@@ -70,6 +69,13 @@ def test_refusal_says_which_approval_is_missing_and_the_approved_requester_gets_
     assert given is not None
     assert (given["state"], given["answers"][0]["person"]) == ("given", "bob")
     assert certificate["valid_before"] == given["ends"]
+    said = dict(line.split("  ", 1) for line in done.stdout.splitlines())
+    assert {name: value.strip() for name, value in said.items()} == {
+        "asked by": "api:vic",
+        "grant": "prod",
+        "reason": "restore",
+        "your answer": f"given, until {given['ends']}",
+    }
     intent = json.loads(service.entry(int(certificate["serial"]) & (1 << 48) - 1))
     assert intent["data"]["approvals"] == [seq]
     refusal = answer(service, given, "eve", "refused")

@@ -115,10 +115,7 @@ def test_order_by_an_operator_without_the_role_is_refused(service: Service) -> N
 def test_new_ca_key_is_made_by_order_and_waits_for_trust(service: Service) -> None:
     done = service.order("ca", "create", "acme-users", "--type", "user", "--customer", "acme", check=False)
     assert "hosts must trust the new one first" in done.stderr
-    service.order(
-        *("ca", "create", "acme-users", "--type", "user", "--customer", "acme"),
-        *("--phase", "created", "--algorithm", "ed25519"),
-    )
+    service.order("ca", "rotate", "acme-users", "--phase", "created", "--algorithm", "ed25519")
     service.settled("/v1/access", "dave")
     keys = json.loads(service.cli("ca", "list", "--json").stdout)["cas"]
     phases = [key["phase"] for key in keys if key["ca"] == "acme-users"]

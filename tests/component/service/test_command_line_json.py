@@ -52,8 +52,7 @@ def test_order_that_waits_for_another_operator_says_where(service: Service, tmp_
 
 
 def test_new_ca_key_is_told_and_exported(service: Service) -> None:
-    kind = ("--type", "host", "--customer", "acme", "--phase", "created", "--algorithm", "ed25519")
-    made = order(service, "ca", "create", "acme-hosts", *kind)
+    made = order(service, "ca", "rotate", "acme-hosts", "--phase", "created", "--algorithm", "ed25519")
     assert (made["ca"], [entry["kind"] for entry in made["entries"]]) == ("acme-hosts", ["ca.created"])
     service.settled("/v1/whoami", "dave")
     signing, created = run(service, "ca", "export", "acme-hosts", "--known-hosts")["keys"]

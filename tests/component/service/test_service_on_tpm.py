@@ -30,9 +30,7 @@ def test_service_on_a_tpm(tmp_path: Path) -> None:
         )
         with service.running():
             assert service.issue(BODY)
-            service.order(
-                *("ca", "create", "acme-users", "--type", "user", "--customer", "acme"), "--phase", "created"
-            )
+            service.order("ca", "rotate", "acme-users", "--phase", "created")
             created = [entry["data"] for entry in entries(service) if entry["kind"] == "ca.created"]
             assert len(created) == 3
             for data in created:

@@ -20,7 +20,7 @@ roles = ["admin"]
 [appliance]
 two_operators = ["ca.create", "policy.apply", "credential.create"]
 """
-NEW_KEY = ("ca", "create", "acme-users", "--type", "user", "--customer", "acme", "--phase", "created")
+NEW_KEY = ("ca", "create", "acme-spare", "--type", "user", "--customer", "acme", "--phase", "created")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_second_operator_sees_what_he_orders_and_gives_it(service: Service, tmp_
     assert "chancery order give" in signed.stderr
     shown = service.cli("order", "show", file).stdout
     assert "ca.create" in shown
-    assert "acme-users" in shown
+    assert "acme-spare" in shown
     assert "carol, until" in shown
     assert "on record as entry" in give(service, file, "frank", "frank")
     created = [entry for entry in entries(service) if entry["kind"] == "ca.created"][-1]["data"]

@@ -17,7 +17,7 @@ ALICE = {"provider": "mtls", "subject": "alice"}
 
 def requested(seq: int = 10, answer_by_s: int = 100) -> Approvals:
     made = Approvals()
-    asked = {"identity": ALICE, "grant": "prod", "answer_by_s": answer_by_s, "ttl_s": 1_000}
+    asked = {"identity": ALICE, "grant": "prod", "answer_by_s": answer_by_s, "ttl_s": 1_000, "reason": "x"}
     made.request(seq, asked, Policy())
     return made
 

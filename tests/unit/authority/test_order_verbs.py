@@ -8,11 +8,13 @@ from typing import get_args
 import pytest
 
 from appliance.authority.operations.ordering import _MODELS
+from appliance.authority.ordering.commands import CreateCa
 from appliance.authority.orders import NAMESPACE, OrderBody, OrderContext, order_message, verify_orders
 from appliance.errors import Refusal
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.roles import ORDER_ROLES
+from appliance.requests import check_body
 from appliance.ssh.keys import format_public_key_line
 from appliance.ssh.sshsig import build_sshsig
 from support.ssh_examples import private_key, public_key
@@ -97,6 +99,14 @@ def test_verbs_that_can_be_ordered_are_those_that_somebody_may_order() -> None:
     assert set(_MODELS) == set(ORDER_ROLES)
     for verb, model in _MODELS.items():
         assert get_args(model.model_fields["verb"].annotation) == (verb,)
+
+
+def test_ca_is_not_called_as_the_statement_about_the_krl_of_another_is() -> None:
+    """``/v1/krl/users.sig`` is that, so that the KRL of such a CA could be fetched from nowhere."""
+    create = {"verb": "ca.create", "type": "user", "algorithm": "ed25519", "phase": "signing"}
+    with pytest.raises(Refusal, match=r"does not end in \.sig"):
+        check_body(CreateCa, create | {"name": "users.sig"})
+    assert check_body(CreateCa, create | {"name": "users.sign"}).name == "users.sign"
 
 
 @pytest.mark.parametrize("verb", ["ca.destroy", "CA.ROTATE", "", "ca.rotate "])

@@ -150,8 +150,12 @@ def test_next_key_is_made_beside_the_one_that_signs_and_only_one_at_a_time() -> 
 def test_new_ca_signs_at_once_and_one_that_signs_already_is_rotated() -> None:
     create = CreateCa(name="users", type="user", algorithm="ed25519", customer="acme", phase="signing")
     assert check_new_key(create, State()) == create
-    with pytest.raises(Refusal, match=r"order ca\.rotate"):
-        check_new_key(create, state_with(signing()))
+    assert check_new_key(create, state_with(key(2, "retired"))).customer == "acme"
+    for phase in ("created", "signing"):
+        with pytest.raises(Refusal, match=r"order ca\.rotate"):
+            check_new_key(create.model_copy(update={"phase": phase}), state_with(signing()))
+        with pytest.raises(Refusal, match="has a next key already"):
+            check_new_key(create.model_copy(update={"phase": phase}), state_with(key(2, "created")))
     with pytest.raises(Refusal, match="is for user certificates of acme"):
         check_new_key(create.model_copy(update={"customer": "globex"}), state_with(signing()))
 

@@ -87,6 +87,7 @@ def test_good_policy_has_its_defaults() -> None:
         ('match = { role = "web" }', "", 'host_group "web"'),
         ('customer = "acme"', 'customer = "other"', 'host_group "web": customer'),
         ('host_ca = "hosts"', 'host_ca = "users"', 'customer "acme": host_ca'),
+        ('host_ca = "hosts"', 'host_ca = "hosts.sig"', "does not end in .sig"),
         ('roles = ["admin"]', 'roles = ["auditor"]', "nobody could ever change this policy"),
         ('roles = ["admin"]', 'roles = ["king"]', 'operator "carol": roles[0]'),
         (f'keys = ["{KEY}"]', "", "nobody could ever change this policy"),
