@@ -131,8 +131,8 @@ def login(
 def logout(as_json: bool) -> None:
     """Forget the login, and remove its certificates from the ssh-agent.
 
-    Certificates that were issued are not revoked by it; `chancery cert revoke` does that. The file of one, which
-    lies beside a key of yours (`--key`), stays.
+    Certificates that were issued are not revoked by it; `chancery cert revoke` does that. The file of one
+    that lies beside a key of yours (`--key`) stays.
     """
     known = load_login(user_directory())
     forgotten = forget_login(user_directory())
