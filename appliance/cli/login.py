@@ -10,7 +10,7 @@ import click
 
 from appliance.cli.console import examples, json_option, note, plain_errors, show_json
 from appliance.client.agent import connected
-from appliance.client.filling import empty, fill_with_file, fill_with_new_key
+from appliance.client.filling import check_clock, empty, fill_with_file, fill_with_new_key
 from appliance.client.openid import Client, Token, log_in_with_browser, log_in_with_device
 from appliance.client.replies import Certificate, Provider, Providers, Session, WhoAmI
 from appliance.client.saved import Login, forget_login, load_login, save_login
@@ -179,6 +179,7 @@ def _sign_in(client: ServiceClient, url: str, ca: Path | None, ways: _Ways) -> L
     else:
         token = _fetch_token(provider, ways)
         credential, expires_s = token.text, token.ends_s
+    check_clock("the login", expires_s, now_s())
     signed_in = Login(
         url=url,
         ca=None if ca is None else str(ca),

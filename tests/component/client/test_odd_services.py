@@ -140,6 +140,18 @@ def test_status_of_another_server_is_no_answer_either(odd: Odd) -> None:
     assert "is the URL right?" in odd.log_in().output
 
 
+def test_clock_that_is_ahead_is_said_and_nothing_is_kept_of_what_seems_to_have_ended(odd: Odd) -> None:
+    past = "2020-01-01T00:00:00Z"
+    said = "is good until 2020-01-01T00:00:00Z, and this machine's clock says that it is 20"
+    odd.answer("/v1/certificates/user", {"certificates": [CERTIFICATE | {"valid_before": past}]})
+    done = odd.log_in("--user", "ada")
+    assert (done.exit_code, f"the certificate 5 {said}" in done.output) == (1, True)
+    assert "set the clock" in done.output
+    odd.answer("/v1/sessions", SESSION | {"expires": past})
+    done = odd.log_in("--user", "ada", "--again")
+    assert (done.exit_code, f"the login {said}" in done.output) == (1, True)
+
+
 def test_certificate_that_is_none_or_lasts_for_ages_is_for_the_agent_to_refuse(odd: Odd) -> None:
     certificate = CERTIFICATE | {"valid_before": "9999-01-01T00:00:00Z"}
     odd.answer("/v1/certificates/user", {"certificates": [certificate]})
