@@ -69,7 +69,7 @@ def log_in_with_browser(client: Client, show: Callable[[str], None], *, port: in
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        show(f"{_endpoint(document, 'authorization_endpoint')}?{urlencode(asked)}")
+        show(_add_query(_endpoint(document, "authorization_endpoint"), asked))
         answer = callback.wait()
     if "code" not in answer or answer.get("iss", client.issuer) != client.issuer:  # RFC 9207
         raise ConfigError(f"the provider refused: {_describe(answer)}")
@@ -123,6 +123,11 @@ def _endpoint(document: Mapping[str, Any], name: str) -> str:
     if not isinstance(url, str) or not url.startswith("https://"):
         raise ConfigError(f"the provider has no {name}: it does not offer this way to log in")
     return url
+
+
+def _add_query(url: str, asked: Mapping[str, str]) -> str:
+    """Add to a URL's query, which an endpoint may have already (RFC 6749 §3.1)."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(asked)}"
 
 
 def _with_client(client: Client, form: Mapping[str, str]) -> dict[str, str]:

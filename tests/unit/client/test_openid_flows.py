@@ -144,6 +144,21 @@ def test_port_that_is_taken_is_said_with_the_option_that_names_another() -> None
         Callback("right", taken.getsockname()[1])
 
 
+def test_query_of_an_endpoint_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def show(url: str) -> None:
+        shown.append(url)
+        raise ConfigError("seen")
+
+    document = DOCUMENT | {"authorization_endpoint": f"{ISSUER}/auth?p=sign_in"}
+    pose(monkeypatch, lambda url, form: Answer(200, {}), document)
+    with pytest.raises(ConfigError, match="seen"):
+        log_in_with_browser(CLIENT, show)
+    query = parse_qs(urlsplit(shown[0]).query, strict_parsing=True)
+    assert (query["p"], query["response_type"], query["client_id"]) == (["sign_in"], ["code"], ["cli"])
+
+
 def test_person_who_says_no_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     def show(url: str) -> None:
         asked = parse_qs(urlsplit(url).query)
