@@ -34,6 +34,7 @@ class _Ways:
     device: bool
     browser: bool
     port: int
+    again: bool
     secret_file: Path | None
 
 
@@ -62,7 +63,11 @@ class _Ways:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="What some providers demand of programs, too.",
 )
-@click.option("--again", is_flag=True, help="Log in anew, although the last login is still good.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Log in anew, although the last login is good, and have the provider ask who you are.",
+)
 @click.option(
     "--key",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -106,6 +111,7 @@ def login(
         device=device,
         browser=not no_browser,
         port=redirect_port,
+        again=again,
         secret_file=client_secret_file,
     )
     lists = {"hosts": hosts, "logins": logins}
@@ -210,7 +216,9 @@ def _fetch_token(provider: Provider, ways: _Ways) -> Token:
     )
     if ways.device:
         return log_in_with_device(who, lambda url, code: note(f"Open {url} and check the code {code}."))
-    return log_in_with_browser(who, lambda url: _open(url, browser=ways.browser), port=ways.port)
+    return log_in_with_browser(
+        who, lambda url: _open(url, browser=ways.browser), port=ways.port, again=ways.again
+    )
 
 
 def _open(url: str, *, browser: bool) -> None:

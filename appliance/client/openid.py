@@ -48,8 +48,13 @@ class Token:
     ends_s: int
 
 
-def log_in_with_browser(client: Client, show: Callable[[str], None], *, port: int = 0) -> Token:
+def log_in_with_browser(
+    client: Client, show: Callable[[str], None], *, port: int = 0, again: bool = False
+) -> Token:
     """Log in with a browser on this machine; ``show`` gets the URL to open, ``port`` is the redirect's.
+
+    ``again``: the person is to show who he is, although the browser is logged in already (OpenID Connect Core
+    §3.1.2.1), so that it counts for ``max_auth_age``.
 
     Raises:
         ConfigError: nobody logged in, or the provider refused.
@@ -68,6 +73,7 @@ def log_in_with_browser(client: Client, show: Callable[[str], None], *, port: in
             "nonce": nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
+            **({"prompt": "login"} if again else {}),
         }
         show(_add_query(_endpoint(document, "authorization_endpoint"), asked))
         answer = callback.wait()
