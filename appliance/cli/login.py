@@ -180,6 +180,8 @@ def _choose_provider(found: list[Provider], ways: _Ways) -> Provider:
 def _sign_in(client: ServiceClient, url: str, ca: Path | None, ways: _Ways) -> Login:
     """Sign in, and keep the login."""
     provider = _choose_provider(client.get("/v1/providers", Providers).providers, ways)
+    with connected(agent_socket()):  # nobody is to sign in for what has nowhere to go
+        pass
     if ways.user is not None:
         credential, expires_s = _show_password(client, provider.name, ways.user)
     else:
@@ -190,13 +192,26 @@ def _sign_in(client: ServiceClient, url: str, ca: Path | None, ways: _Ways) -> L
         url=url,
         ca=None if ca is None else str(ca),
         provider=provider.name,
-        identity=client.get("/v1/whoami", WhoAmI, credential).identity,
+        identity=_name(client, provider.name, credential),
         credential=credential,
         expires_s=expires_s,
     )
     save_login(user_directory(), signed_in)
     note(f"logged in as {signed_in.identity} until {format_rfc3339(signed_in.expires_s)}")
     return signed_in
+
+
+def _name(client: ServiceClient, provider: str, credential: str) -> str:
+    """Ask the service who has signed in: a credential that it does not take is of no use."""
+    try:
+        return client.get("/v1/whoami", WhoAmI, credential).identity
+    except Refusal as refusal:
+        if refusal.slug != "unauthenticated":
+            raise
+        raise ConfigError(
+            f"you have signed in, but the service does not take what {provider} gave you: its operators find "
+            "the reason in its log (a clock that is off, another audience, a claim that is missing)"
+        ) from refusal
 
 
 def _show_password(client: ServiceClient, provider: str, user: str) -> tuple[str, int]:
@@ -223,8 +238,8 @@ def _fetch_token(provider: Provider, ways: _Ways) -> Token:
 
 def _open(url: str, *, browser: bool) -> None:
     note(f"Log in at {url}")
-    if browser:
-        webbrowser.open(url)
+    if browser and not webbrowser.open(url):
+        note("no browser could be opened: open it in one on this machine, or use --device")
 
 
 def _fill(

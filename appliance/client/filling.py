@@ -69,10 +69,17 @@ def fill_with_file(
     for each in sorted(certificates, key=lambda one: _lifetime_s(one, now_s)):
         beside.write_text(f"{each.certificate}\n", "utf-8")
         lifetime = str(_lifetime_s(each, now_s))
-        done = subprocess.run(["ssh-add", "-q", "-t", lifetime, "--", path], check=False)
-        if done.returncode != 0:
+        if not _ssh_add("-q", "-t", lifetime, "--", str(path)):
             raise ConfigError(f"ssh-add did not add {path}; its certificate is in {beside}")
     return certificates
+
+
+def _ssh_add(*arguments: str) -> bool:
+    """Run OpenSSH's ssh-add, which asks for a passphrase by itself; say whether it did what it should."""
+    try:
+        return subprocess.run(["ssh-add", *arguments], check=False).returncode == 0
+    except FileNotFoundError as error:
+        raise ConfigError("there is no ssh-add: install the client of OpenSSH") from error
 
 
 def empty(agent: Agent, identity: str) -> int:
