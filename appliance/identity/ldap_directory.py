@@ -32,6 +32,8 @@ _ATTRIBUTES: Final = [
     *("memberOf", "userAccountControl", "accountExpires"),
     *("pwdAccountLockedTime", "pwdStartTime", "pwdEndTime"),
 ]
+# A name that no account has, with which to see whether accounts can be looked for.
+_NOBODY: Final = "chancery-nobody"
 _MAX_KEPT: Final = 4_096
 _MAX_PASSWORD: Final = 1_024
 
@@ -92,14 +94,23 @@ class LdapDirectory:
         return self._identity(self._asked.ask(subject, lambda: self._ask(subject)))
 
     def check(self) -> None:
-        """Check that the directory answers to the service's own account.
+        """Check that the directory answers to the service's own account, as it is asked for people.
 
         Raises:
             ProviderUnavailable: it does not.
         """
+        for key, dn in (("base", self.settings.base), ("group_base", self.settings.group_base)):
+            if dn is not None and not ldap.dn.is_dn(dn):
+                raise ProviderUnavailable(f"{self.settings.url}: {key}: {dn!r} is no distinguished name")
         knock(self.settings, self._ca)
         with self._service() as connection:
             search(connection, self.settings.base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
+            try:
+                self._search(connection, _NOBODY)
+            except ldap.FILTER_ERROR as error:
+                raise ProviderUnavailable(
+                    f"{self.settings.url}: filter: {self.settings.filter!r} is no filter (RFC 4515)"
+                ) from error
 
     def _ask(self, subject: str) -> Account:
         account = self._converse(lambda: self._find(subject, None))
@@ -147,11 +158,14 @@ class LdapDirectory:
                 raise ProviderUnavailable(f"{self.settings.url}: {self.settings.bind_dn}: {error}") from error
             yield connection
 
-    def _find_entry(self, connection: SimpleLDAPObject, name: str) -> Entry:
+    def _search(self, connection: SimpleLDAPObject, name: str) -> list[Entry]:
         attribute = self.settings.login_attribute
         filter_ = f"(&{self.settings.filter}({attribute}={escape_filter_chars(name)}))"
         wanted = [attribute, *_ATTRIBUTES]
-        found = search(connection, self.settings.base, ldap.SCOPE_SUBTREE, filter_, wanted)
+        return search(connection, self.settings.base, ldap.SCOPE_SUBTREE, filter_, wanted)
+
+    def _find_entry(self, connection: SimpleLDAPObject, name: str) -> Entry:
+        found = self._search(connection, name)
         if len(found) != 1:
             raise InvalidCredential(f"{len(found)} accounts are called {name!r}")
         return found[0]

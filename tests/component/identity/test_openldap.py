@@ -290,6 +290,21 @@ def test_address_at_which_nobody_answers_is_given_up_after_the_time_limit(direct
             assert isinstance(pool.submit(talk).exception(20), ProviderSilent)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("filter", "((objectClass=person)"), ("base", "example.org"), ("group_base", "the groups")],
+)
+def test_check_finds_what_would_keep_everyone_from_logging_in(
+    directory: Directory, key: str, value: str
+) -> None:
+    connect(directory).check()
+    more: dict[str, Any] = {key: value}
+    people = connect(directory, **more)
+    assert unavailable(people)
+    with pytest.raises(ProviderUnavailable, match=f": {key}: '"):
+        people.check()
+
+
 def test_service_account_that_is_refused_is_no_silence(directory: Directory) -> None:
     people = connect(directory, password="wrong")
     assert ["cn=chancery" in unavailable(people) for _ in range(2)] == [True, True]
