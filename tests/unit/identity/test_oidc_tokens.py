@@ -230,6 +230,18 @@ def test_time_of_authentication_is_that_of_the_token_if_the_provider_does_not_sa
     assert identify(issuer, {"auth_time": None}).authenticated_ms == (NOW_S - 10) * 1000
 
 
+def test_token_whose_groups_are_elsewhere_is_refused_where_groups_count(issuer: Issuer) -> None:
+    overage = {
+        "_claim_names": {"groups": "src1"},
+        "_claim_sources": {"src1": {"endpoint": "https://graph.example.org/"}},
+    }
+    token = issuer.sign(claims(NOW_S, **overage))
+    assert "too many" in refused(issuer, token, groups="groups")
+    assert identify(issuer, overage).groups == frozenset()
+    assert identify(issuer, overage | {"roles": ["dba"]}, groups="roles").groups == {"oidc:dba"}
+    assert identify(issuer, {"_claim_names": 5}, groups="groups").groups == frozenset()
+
+
 def test_token_without_a_claim_that_it_must_have_identifies_nobody(issuer: Issuer) -> None:
     """As of a CI job that has named the people's client as its audience."""
     of_job = {
