@@ -363,6 +363,25 @@ def test_unknown_keys_do_not_make_the_provider_be_asked_more_often_than_its_paus
     assert issuer.asked.count(f"{ISSUER}/keys") <= 4
 
 
+def test_new_key_of_a_provider_that_is_down_is_to_be_shown_again_later() -> None:
+    issuer, clock = Issuer(), Clock()
+    known = tokens(issuer, clock)
+    known.identify(issuer.sign(claims(NOW_S)))
+    issuer.add("ES256", "new")
+    token = issuer.sign(claims(NOW_S, sub="eve"), key_id="new")
+    clock.s += REFETCH_S
+    issuer.down = True
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable, match="refused"):
+            known.identify(token)
+    assert known.identify(issuer.sign(claims(NOW_S, sub="bob"))).subject == "bob", "of a known key"
+    issuer.down = False
+    clock.s += REFETCH_S
+    assert known.identify(token).subject == "eve"
+    with pytest.raises(InvalidCredential):
+        known.identify(sign_with(ECKey.generate_key("P-256"), {"alg": "ES256", "kid": "none"}, claims(NOW_S)))
+
+
 def test_provider_that_hangs_keeps_those_with_unknown_keys_for_a_moment_only() -> None:
     issuer, clock, asked, go = Issuer(), Clock(), threading.Event(), threading.Event()
 
