@@ -48,8 +48,13 @@ class Token:
     ends_s: int
 
 
-def log_in_with_browser(client: Client, show: Callable[[str], None], *, port: int = 0) -> Token:
+def log_in_with_browser(
+    client: Client, show: Callable[[str], None], *, port: int = 0, again: bool = False
+) -> Token:
     """Log in with a browser on this machine; ``show`` gets the URL to open, ``port`` is the redirect's.
+
+    ``again``: the person is to show who he is, although the browser is logged in already (OpenID Connect Core
+    §3.1.2.1), so that it counts for ``max_auth_age``.
 
     Raises:
         ConfigError: nobody logged in, or the provider refused.
@@ -68,8 +73,9 @@ def log_in_with_browser(client: Client, show: Callable[[str], None], *, port: in
             "nonce": nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
+            **({"prompt": "login"} if again else {}),
         }
-        show(f"{_endpoint(document, 'authorization_endpoint')}?{urlencode(asked)}")
+        show(_add_query(_endpoint(document, "authorization_endpoint"), asked))
         answer = callback.wait()
     if "code" not in answer or answer.get("iss", client.issuer) != client.issuer:  # RFC 9207
         raise ConfigError(f"the provider refused: {_describe(answer)}")
@@ -123,6 +129,11 @@ def _endpoint(document: Mapping[str, Any], name: str) -> str:
     if not isinstance(url, str) or not url.startswith("https://"):
         raise ConfigError(f"the provider has no {name}: it does not offer this way to log in")
     return url
+
+
+def _add_query(url: str, asked: Mapping[str, str]) -> str:
+    """Add to a URL's query, which an endpoint may have already (RFC 6749 §3.1)."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(asked)}"
 
 
 def _with_client(client: Client, form: Mapping[str, str]) -> dict[str, str]:
