@@ -176,11 +176,13 @@ def _end_absence(portion: Portion, entry: Recorded, leave: int) -> None:
 
 
 def _request_approval(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.add("evidence", entry.seq, entry.seq, entry.raw)
     asked = (_name(data["identity"]), data["grant"], data["reason"])
     portion.add("approval", entry.seq, *asked, entry.time_ms, data["answer_by_s"], data["ttl_s"])
 
 
 def _answer_approval(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.add("evidence", entry.seq, data["approval"], entry.raw)
     answer = entry.kind.removeprefix("approval.")
     answered = (data["approval"], data["person"], answer, data["expires_s"], data.get("reason"))
     portion.add("approval_answer", entry.seq, *answered, entry.time_ms)

@@ -208,6 +208,8 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
         },
         "seq",
     ),
+    # Entries as they stand, of which a past moment's state is made again: about approvals, and revoked keys.
+    "evidence": ({"seq": int, "approval": int, "raw": bytes}, "seq"),
 }
 # Of tables that have a row or more for each certificate. No fold looks anything up by them.
 _LARGE: Final = (
@@ -231,6 +233,7 @@ _SMALL: Final = (
     ("leave", "leave_ends", ("ends_s",)),
     ("absence", "absence_leave", ("leave", "until_seq")),
     ("absence", "absence_ends", ("ends_s",)),
+    ("evidence", "evidence_approval", ("approval", "seq")),
     ("approval", "approval_identity", ("identity", "seq")),
     ("approval_answer", "approval_answer_approval", ("approval", "seq")),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -128,7 +129,8 @@ def policy_text(
     if person:
         lines += ['[[person]]\nname = "alice"\nidentities = ["oidc:alice", "mtls:dora"]']
     key = format_public_key_line(public_key("ed25519", 7))
-    lines += [f'[[operator]]\nname = "carol"\nkeys = ["{key}"]\nroles = ["admin"]']
+    lines += [f'[[operator]]\nname = "carol"\nkeys = ["{key}"]\nroles = ["admin", "auditor"]']
+    lines += ['identities = ["oidc:carol"]']
     return "\n".join(lines) + "\n"
 
 
@@ -156,7 +158,7 @@ policies = st.builds(
     who=st.lists(st.sampled_from(WHO), max_size=3),
     logins=some(LOGINS),
     bare=st.booleans(),
-    limit=st.sampled_from(["", *LIMITS]),
+    limit=st.sampled_from(["", "", *LIMITS]),
     person=st.booleans(),
 )
 
@@ -188,7 +190,8 @@ def apply_text(history: History, text: str, *, holidays: list[str]) -> None:
     half = len(text) // 2
     first = history.add("policy.file", {"name": "p.toml", "part": 0, "parts": 2, "text": text[:half]}).seq
     history.add("policy.file", {"name": "p.toml", "part": 1, "parts": 2, "text": text[half:]})
-    file = {"name": "p.toml", "sha256": "00", "seqs": [first, first + 1]}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    file = {"name": "p.toml", "sha256": digest, "seqs": [first, first + 1]}
     calendar = {"calendar": "DE", "first_year": 2025, "last_year": 2026, "dates": holidays}
     applied = {"files": [file], "evaluator": 2, "holidays": [calendar]}
     history.add("policy.applied", applied | ordered("policy.apply"))
@@ -316,5 +319,5 @@ def _halt(draw: st.DrawFn, history: History) -> None:
 # Some more often than others.
 _STEPS: Final = (
     *(_apply, _register, _register, _remove, *[_intend] * 6, *[_conclude] * 6, _revoke, _halt),
-    *(_lock, _lift, *[_book] * 4, _cancel),
+    *(*[_lock] * 2, _lift, *[_book] * 4, _cancel),
 )
