@@ -27,9 +27,9 @@ from appliance.index.access import (
     AccessQuery,
     Basis,
     CertifiedAccess,
-    GrantedAccess,
     find_access,
 )
+from appliance.index.granted import GrantedAccess
 from appliance.index.render import render_access
 from appliance.index.scene import Place
 from appliance.moments import parse_moment_ms
@@ -160,12 +160,20 @@ def _row(row: Access) -> tuple[object, ...]:
         case GrantedAccess(reachable=reachable):
             through = f" of {', '.join(reachable.holder.through)}" if reachable.holder.through else ""
             is_a = f"{reachable.holder.kind}{through}"
-            lasts = format_duration(row.ttl_s) if row.ca_phase == "signing" else f"CA: {row.ca_phase}"
-            if row.opens_s is not None:
-                lasts = f"{lasts}, from {format_rfc3339(row.opens_s)}"
-            lasts = lasts if row.locked is None else f"locked: {row.locked}"
-            grant = reachable.filed.grant.name
-            return (reachable.holder.subject, is_a, reachable.login, on, lasts, grant, row.policy)
+            return (
+                *(reachable.holder.subject, is_a, reachable.login, on, _lasts(row)),
+                *(reachable.filed.grant.name, row.policy),
+            )
+
+
+def _lasts(row: GrantedAccess) -> str:
+    """Say for how long and from when on something can be obtained, or what is in the way."""
+    if row.locked is not None:
+        return f"locked: {row.locked}"
+    lasts = format_duration(row.ttl_s) if row.ca_phase == "signing" else f"CA: {row.ca_phase}"
+    if row.leave is not None:
+        lasts = f"on leave: {row.leave}" if row.opens_s is None else f"on leave: {row.leave}; {lasts}"
+    return lasts if row.opens_s is None else f"{lasts}, from {format_rfc3339(row.opens_s)}"
 
 
 def _hosts(place: Place) -> str:

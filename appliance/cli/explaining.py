@@ -1,14 +1,20 @@
-"""Explanations at the terminal: asked of the running authority, shown as a table or as JSON."""
+"""Explanations at the terminal: of the running authority or the index, shown as a table or as JSON."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
+from appliance.authority.issuing.explaining import has_passed
+from appliance.authority.operations.callers import local_identity
 from appliance.cli.console import Shell, note, show_json, show_table
+from appliance.clock import now_ms
 from appliance.explanations import ExplainBody
+from appliance.index.explaining import explain_past
+from appliance.moments import parse_moment_ms
 from appliance.requests import check_body
 
 _OPTIONS = (
@@ -16,7 +22,7 @@ _OPTIONS = (
     click.option("--host-group", help="On hosts of this group."),
     click.option("--login", help="As this account."),
     click.option("--group", "groups", multiple=True, help="Supposing he is in this group of a provider."),
-    click.option("--at", help="At this moment from now on (RFC 3339); default: now."),
+    click.option("--at", help="At this moment (RFC 3339); default: now."),
 )
 
 
@@ -37,11 +43,21 @@ def explain_access(
     """
     named: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     body = check_body(ExplainBody, named | ({"groups": list(groups)} if groups else {}))
-    explained = shell.ask("access.explain", body=body.model_dump(exclude_none=True))
+    explained = _explain(shell, body)
     if as_json:
         show_json(explained)
     else:
         _show(explained)
+
+
+def _explain(shell: Shell, body: ExplainBody) -> dict[str, Any]:
+    """Explain a past moment from the index, which needs no running service, and else ask the authority."""
+    at_ms = None if body.at is None else parse_moment_ms(body.at)
+    if at_ms is not None and has_passed(at_ms // 1000, now_ms() // 1000):
+        with shell.look() as snapshot:
+            return explain_past(snapshot, local_identity(os.getuid(), now_ms()), body, at_ms)
+    explained: dict[str, Any] = shell.ask("access.explain", body=body.model_dump(exclude_none=True))
+    return explained
 
 
 def _show(explained: Mapping[str, Any]) -> None:
@@ -51,6 +67,8 @@ def _show(explained: Mapping[str, Any]) -> None:
     ]
     show_table(["grant:", "verdict:", "of it", "why"], rows, empty="no grant that could be meant")
     note(f"{explained['subject']} at {explained['at']}, by the policy of entry {explained['policy']}")
+    if explained.get("settled") is False:
+        note("the moment is not settled: entries that are still to come can belong to it")
     if "next" in explained:
         note(f"a grant opens next at {explained['next']}")
     if explained["left_out"]:

@@ -13,22 +13,17 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from appliance.errors import malformed
 from appliance.index.cursors import cursor_pattern, format_cursor, parse_cursor
+from appliance.index.granted import GrantedAccess, find_granted
 from appliance.index.live import LiveQuery, Principal, find_live, find_principals, principals_of_login
 from appliance.index.prefix import Prefix
 from appliance.index.queries import DEFAULT_PAGE, MAX_PAGE, Snapshot
-from appliance.index.reach import Reachable
 from appliance.index.records import CertificateRecord
 from appliance.index.scene import Place, Scene, open_scene
-from appliance.policy.document import Policy
-from appliance.policy.locks import Locks, Target
-from appliance.policy.opening import Hours, Shut
 from appliance.policy.roles import ALL, Customers, narrow
-from appliance.policy.tables import Grant
-from appliance.policy.terms import When, find_next, open_grant
 
 Basis = Literal["certificates", "policy"]
 
@@ -64,28 +59,6 @@ class CertifiedAccess:
     principal: str
     ca_phase: str
     certificate: CertificateRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrantedAccess:
-    """One principal that a grant gives to one holder, for at most ``ttl_s``.
-
-    ``opens_s`` is None if the grant's hours were open at the moment, else when they opened next.
-
-    ``policy`` is the entry that put the grant in force, ``ca_phase`` that of the key which would sign:
-    ``signing``, or ``halted`` or ``none``, and nobody obtains anything; no more than while ``locked``, the
-    entry of a lock on the holder, on the group that he is in, or on the CA.
-    """
-
-    place: Place
-    ca: str
-    ca_phase: str
-    policy: int
-    ttl_s: int
-    locked: int | None
-    reachable: Reachable
-    hours: Hours
-    opens_s: int | None
 
 
 Access: TypeAlias = CertifiedAccess | GrantedAccess
@@ -191,7 +164,6 @@ def _by_policy(
     seq = scene.policy_seq
     if seq is None:
         return
-    max_ttl_s, at_s = scene.snapshot.max_ttl_s(), scene.prefix.at_ms // 1000
     lines = scene.snapshot.reach(seq, scene.policy).lines(
         subject=query.subject,
         host_groups=None if scene.groups is None else frozenset(group.name for group in scene.groups),
@@ -200,56 +172,4 @@ def _by_policy(
         customers=query.customers,
         after=after,
     )
-    locks = scene.snapshot.locks(scene.prefix.upto)
-    when = When(start_s=at_s, latest_s=at_s, max_ttl_s=max_ttl_s)
-    opened: dict[int, _Opens] = {}  # by the grant's number: a grant can have a million lines
-    for reachable in lines:
-        number, grant = reachable.line[0], reachable.filed.grant
-        hours = scene.policy.hours(grant)
-        if number not in opened:
-            opened[number] = _find_opens(grant, hours, when)
-        opens = opened[number]
-        if opens.never:
-            continue
-        ca = scene.policy.customers[reachable.group.customer].user_ca
-        yield (
-            reachable.line,
-            GrantedAccess(
-                place=scene.place((reachable.group,)),
-                ca=ca,
-                ca_phase=scene.signing_phase(ca, reachable.group.customer),
-                policy=seq,
-                ttl_s=min(grant.ttl_s, max_ttl_s),
-                locked=_find_lock(locks, scene.policy, reachable, ca),
-                reachable=reachable,
-                hours=hours,
-                opens_s=opens.opens_s,
-            ),
-        )
-
-
-class _Opens(NamedTuple):
-    """When a grant that is shut opens, None if it is open; or that it never gives anything again."""
-
-    opens_s: int | None
-    never: bool
-
-
-def _find_opens(grant: Grant, hours: Hours, when: When) -> _Opens:
-    opening = open_grant(grant, hours, (), when)
-    opens_s = find_next(grant, hours, (), when, opening) if isinstance(opening, Shut) else None
-    return _Opens(opens_s=opens_s, never=isinstance(opening, Shut) and opens_s is None)
-
-
-def _find_lock(locks: Locks, policy: Policy, reachable: Reachable, ca: str) -> int | None:
-    """Return the lock that keeps a line from being of any use."""
-    if not locks.in_force:
-        return None
-    holder = reachable.holder
-    of_holder = (
-        (Target("group", holder.subject),)
-        if holder.kind == "group"
-        else locks.targets_of(policy, holder.subject, ())
-    )
-    lock = locks.find((*of_holder, Target("ca", ca)))
-    return None if lock is None else lock.seq
+    yield from find_granted(scene, seq, lines)

@@ -121,11 +121,12 @@ def _book_leave(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> N
     source = data.get("source", {})
     feed, uid = source.get("feed"), source.get("uid")
     # One that says what another says takes its place, as in the state that decisions rest on.
-    portion.change(
-        "UPDATE leave SET ended = 'replaced', ended_ms = ? WHERE person = ? AND starts_s = ? AND ends_s = ?"
-        " AND feed IS ? AND uid IS ? AND ended IS NULL",
-        *(entry.time_ms, data["person"], data["starts_s"], data["ends_s"], feed, uid),
-    )
+    same = "person = ? AND starts_s = ? AND ends_s = ? AND feed IS ? AND uid IS ? AND ended IS NULL"
+    values = (data["person"], data["starts_s"], data["ends_s"], feed, uid)
+    for (replaced,) in portion.read(f"SELECT seq FROM leave WHERE {same}", *values):  # noqa: S608 - constants
+        _end_leave(portion, entry, replaced, "replaced")
+    person = (data["person"], json.dumps(data["identities"]), data["starts_s"], data["ends_s"])
+    portion.add("absence", entry.seq, entry.seq, *person, NEVER)
     portion.add(
         "leave",
         entry.seq,
@@ -151,20 +152,37 @@ def _withdraw_leave(portion: Portion, entry: Recorded, data: Mapping[str, Any]) 
 
 
 def _cancel_leave(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
-    if "ends_s" in data:
-        sql = "UPDATE leave SET ends_s = ?, withdrawn_ms = NULL WHERE seq = ?"
-        portion.change(sql, data["ends_s"], data["leave"])
-    else:
-        sql = "UPDATE leave SET ended = 'cancelled', ended_ms = ? WHERE seq = ?"
-        portion.change(sql, entry.time_ms, data["leave"])
+    if "ends_s" not in data:
+        _end_leave(portion, entry, data["leave"], "cancelled")
+        return
+    sql = "UPDATE leave SET ends_s = ?, withdrawn_ms = NULL WHERE seq = ?"
+    portion.change(sql, data["ends_s"], data["leave"])
+    _end_absence(portion, entry, data["leave"])
+    portion.change(
+        "INSERT INTO absence(seq, leave, person, identities, starts_s, ends_s, until_seq)"
+        " SELECT ?, leave, person, identities, starts_s, ?, ? FROM absence WHERE leave = ? AND until_seq = ?",
+        *(entry.seq, data["ends_s"], NEVER, data["leave"], entry.seq),
+    )
+
+
+def _end_leave(portion: Portion, entry: Recorded, leave: int, how: str) -> None:
+    portion.change("UPDATE leave SET ended = ?, ended_ms = ? WHERE seq = ?", how, entry.time_ms, leave)
+    _end_absence(portion, entry, leave)
+
+
+def _end_absence(portion: Portion, entry: Recorded, leave: int) -> None:
+    sql = "UPDATE absence SET until_seq = ? WHERE leave = ? AND until_seq = ?"
+    portion.change(sql, entry.seq, leave, NEVER)
 
 
 def _request_approval(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.add("evidence", entry.seq, entry.seq, entry.raw)
     asked = (_name(data["identity"]), data["grant"], data["reason"])
     portion.add("approval", entry.seq, *asked, entry.time_ms, data["answer_by_s"], data["ttl_s"])
 
 
 def _answer_approval(portion: Portion, entry: Recorded, data: Mapping[str, Any]) -> None:
+    portion.add("evidence", entry.seq, data["approval"], entry.raw)
     answer = entry.kind.removeprefix("approval.")
     answered = (data["approval"], data["person"], answer, data["expires_s"], data.get("reason"))
     portion.add("approval_answer", entry.seq, *answered, entry.time_ms)

@@ -172,6 +172,8 @@ class Projection:
         self._move(data["intent"], FAILED)
 
     def _revoke(self, entry: Recorded, data: Mapping[str, Any]) -> None:
+        if "key" in data:
+            self._portion.add("evidence", entry.seq, None, entry.raw)
         for seq in self._revoked(data):
             if self._move(seq, REVOKED):  # of several about one certificate the first one counts
                 by = data["by"]

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
+from appliance.authority.fold.leaves import Leaves
 from appliance.errors import ChanceryError
 from appliance.index.caches import Caches
 from appliance.index.cursors import check_size
@@ -30,12 +31,14 @@ from appliance.index.records import (
     LogRecord,
     certificate_of,
     host_of,
+    leave_of,
     lock_of,
 )
 from appliance.index.schema import VERSION, open_for_reading
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 from appliance.policy.holidays import calendar_from_data
 from appliance.policy.locks import Locks
+from appliance.policy.terms import BACKDATE_S
 
 MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 100
@@ -163,6 +166,16 @@ class Snapshot:
         for row in self.rows(sql, upto=self._end(upto)):
             locks.place(lock_of(row).lock)
         return locks
+
+    def leaves(self, prefix: Prefix) -> Leaves:
+        """Return the leaves of a moment that are not over, or have only just been."""
+        leaves = Leaves()
+        sql = (
+            "SELECT * FROM absence WHERE seq < :upto AND until_seq >= :upto AND ends_s > :over ORDER BY leave"
+        )
+        for row in self.rows(sql, upto=prefix.upto, over=prefix.at_s - BACKDATE_S):
+            leaves.add(leave_of(row))
+        return leaves
 
     def fleet(self) -> Fleet:
         """Return all registrations of hosts, for the question which hosts a group had; read once."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+from appliance.authority.fold.leaves import Leave
 from appliance.identity.identity import grantee_of
 from appliance.index.recorded import ReadEntry, read_entry
 from appliance.policy.locks import Lock, Target
@@ -263,6 +264,17 @@ def lock_of(row: Mapping[str, Any]) -> LockRecord:
         time_ms=row["time_ms"],
         lifted_seq=None if row["until_ms"] is None else row["until_seq"],
         lifted_ms=row["until_ms"],
+    )
+
+
+def leave_of(row: Mapping[str, Any]) -> Leave:
+    """Return the leave of a row of ``absence``."""
+    return Leave(
+        seq=row["leave"],
+        person=row["person"],
+        identities=tuple(json.loads(row["identities"])),
+        starts_s=row["starts_s"],
+        ends_s=row["ends_s"],
     )
 
 

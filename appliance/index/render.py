@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from appliance.clock import format_rfc3339, format_rfc3339_ms
 from appliance.durations import format_duration
-from appliance.index.access import Access, AccessPage, Basis, CertifiedAccess, GrantedAccess
+from appliance.index.access import Access, AccessPage, Basis, CertifiedAccess
+from appliance.index.granted import GrantedAccess
 from appliance.index.records import CaKeyRecord, CertificateRecord, CredentialRecord, HostRecord, LockRecord
 from appliance.policy.requirements import list_requirements
 
@@ -220,13 +221,14 @@ def _render_granted(row: GrantedAccess) -> dict[str, Any]:
         "ca": row.ca,
         "ttl": format_duration(row.ttl_s),
         "locked": row.locked,
+        "leave": row.leave,
         "source": grant.source,
         "force_command": grant.force_command,
         "permit": grant.permit,
         "when": None if row.hours.timetable is None else str(row.hours.timetable),
         "from": None if grant.first is None else grant.first.isoformat(),
         "until": None if grant.last is None else grant.last.isoformat(),
-        "open": row.opens_s is None,
+        "open": row.is_open,
         "opens": None if row.opens_s is None else format_rfc3339(row.opens_s),
         "delegates": grant.delegates or None,
         "conditions": list_requirements(grant.require) or None,

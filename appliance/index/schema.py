@@ -17,7 +17,7 @@ import msgpack
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-VERSION: Final = "5"
+VERSION: Final = "6"
 # What a million certificates have in the indexes stays in memory, and what many commits change is written
 # once for them all.
 _CACHE_KIB: Final = 131_072
@@ -170,6 +170,20 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
         },
         "seq",
     ),
+    # What each leave was from an entry on, which booked it or had it end sooner: `leave` says what has become
+    # of it, this what it was at a moment.
+    "absence": (
+        {
+            "seq": int,
+            "leave": int,
+            "person": str,
+            "identities": str,  # JSON
+            "starts_s": int,
+            "ends_s": int,
+            "until_seq": int,  # of the entry that changes it, cancels it or takes its place
+        },
+        "seq",
+    ),
     "approval": (
         {
             "seq": int,
@@ -194,6 +208,8 @@ TABLES: Final[dict[str, tuple[dict[str, Any], str | tuple[str, ...]]]] = {
         },
         "seq",
     ),
+    # Entries as they stand, of which a past moment's state is made again: about approvals, and revoked keys.
+    "evidence": ({"seq": int, "approval": int, "raw": bytes}, "seq"),
 }
 # Of tables that have a row or more for each certificate. No fold looks anything up by them.
 _LARGE: Final = (
@@ -215,6 +231,9 @@ _SMALL: Final = (
     ("ca_phase", "ca_phase_ca", ("ca", "seq")),
     ("leave", "leave_person", ("person", "seq")),
     ("leave", "leave_ends", ("ends_s",)),
+    ("absence", "absence_leave", ("leave", "until_seq")),
+    ("absence", "absence_ends", ("ends_s",)),
+    ("evidence", "evidence_approval", ("approval", "seq")),
     ("approval", "approval_identity", ("identity", "seq")),
     ("approval_answer", "approval_answer_approval", ("approval", "seq")),
 )

@@ -22,6 +22,7 @@ from appliance.policy.tables import Grant, HostGroup
 from appliance.policy.terms import When, find_next, open_grant, say_shut
 
 MAX_EXPLAINED: Final = 200
+_NEVER_S: Final = 2**62
 
 Verdict = Literal["gives", "depends", "refuses"]
 
@@ -65,7 +66,10 @@ class Explained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The grants, those that give something first, else in their order; ``left_out`` counts the others."""
+    """The grants, those that give something first, then those that open soonest, else in their order.
+
+    ``left_out`` counts those that are not shown.
+    """
 
     grants: tuple[Explained, ...]
     left_out: int
@@ -93,7 +97,8 @@ def explain(
         if _concerns(policy, filed.grant, question)
     ]
     order: tuple[Verdict, ...] = ("gives", "depends", "refuses")
-    found.sort(key=lambda each: order.index(each.verdict))
+    # Those that open soonest before others: what is left out then opens no sooner than what is shown.
+    found.sort(key=lambda each: (order.index(each.verdict), each.next_s or _NEVER_S))
     return Explanation(grants=tuple(found[:MAX_EXPLAINED]), left_out=max(0, len(found) - MAX_EXPLAINED))
 
 
@@ -124,6 +129,8 @@ def _explain(
     if isinstance(opening, Shut):
         next_s = find_next(grant, hours, circumstances.leaves, when, opening)
         shut = [say_shut(grant, hours, opening, next_s)]
+        if next_s is not None and approved_s is not None and approved_s - next_s < when.lasts(grant)[1]:
+            next_s = None  # by then the approval is over
     obstacles = [*elsewhere, *_find_bars(policy, grant, question, bars), *unmet, *shut]
     return Explained(
         filed=filed,

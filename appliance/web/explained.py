@@ -41,7 +41,10 @@ class AccessExplained(_Reply):
 
     subject: str
     at: Moment
-    policy: Annotated[Seq, Field(description="the policy in force")]
+    policy: Annotated[Seq, Field(description="the policy in force, or that was at the moment")]
+    settled: Maybe[
+        Annotated[bool, Field(description="of a past moment: whether no entry that is to come is of it")]
+    ]
     grants: list[ExplainedGrant]
     left_out: Annotated[int, Field(ge=0, description="how many grants more would be here")]
     next: Maybe[Annotated[Moment, Field(description="when a grant gives something next, if none does")]]

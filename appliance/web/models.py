@@ -152,7 +152,7 @@ class ExplainParameters(_Model):
     host: Maybe[HostNameField]
     host_group: Maybe[HostGroupField]
     login: Maybe[LoginField]
-    at: Maybe[Annotated[Moment, Field(description="now, which is the default, or later")]]
+    at: Maybe[Annotated[Moment, Field(description="any moment; default: now")]]
     groups: Maybe[
         Annotated[
             str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -95,9 +96,16 @@ def begin() -> History:
 
 
 def policy_text(
-    match: str, members: list[str], who: list[str], logins: list[str], *, bare: bool, limit: str = ""
+    match: str,
+    members: list[str],
+    who: list[str],
+    logins: list[str],
+    *,
+    bare: bool,
+    limit: str = "",
+    person: bool = False,
 ) -> str:
-    """Return a policy; what is drawn is which hosts, who, as whom, and a limit of the grants."""
+    """Return a policy; what is drawn is which hosts, who, as whom, a limit of the grants, and a person."""
     quoted = [f'"{name}"' for name in members]
     lines = ["version = 1"]
     lines += [
@@ -118,8 +126,11 @@ def policy_text(
         lines += [limit]
     lines += ['[[schedule]]\nname = "office"\ntimezone = "UTC"\nwindows = ["mon 08:00-16:01"]']
     lines += ['holidays = "DE"']
+    if person:
+        lines += ['[[person]]\nname = "alice"\nidentities = ["oidc:alice", "mtls:dora"]']
     key = format_public_key_line(public_key("ed25519", 7))
-    lines += [f'[[operator]]\nname = "carol"\nkeys = ["{key}"]\nroles = ["admin"]']
+    lines += [f'[[operator]]\nname = "carol"\nkeys = ["{key}"]\nroles = ["admin", "auditor"]']
+    lines += ['identities = ["oidc:carol"]']
     return "\n".join(lines) + "\n"
 
 
@@ -147,7 +158,8 @@ policies = st.builds(
     who=st.lists(st.sampled_from(WHO), max_size=3),
     logins=some(LOGINS),
     bare=st.booleans(),
-    limit=st.sampled_from(["", *LIMITS]),
+    limit=st.sampled_from(["", "", *LIMITS]),
+    person=st.booleans(),
 )
 
 
@@ -161,7 +173,7 @@ def histories(draw: st.DrawFn, *, max_steps: int = 30) -> list[Entry]:
     if draw(st.integers(0, 5)):
         for step in (_apply, _register, _register, _register):
             step(draw, history)
-    steps = draw(st.lists(st.sampled_from(_STEPS), min_size=min(8, max_steps), max_size=max_steps))
+    steps = draw(st.lists(st.sampled_from(_STEPS), min_size=min(12, max_steps), max_size=max_steps))
     for step in steps:
         history.now_ms += draw(st.sampled_from(STEPS_MS))
         step(draw, history)
@@ -178,7 +190,8 @@ def apply_text(history: History, text: str, *, holidays: list[str]) -> None:
     half = len(text) // 2
     first = history.add("policy.file", {"name": "p.toml", "part": 0, "parts": 2, "text": text[:half]}).seq
     history.add("policy.file", {"name": "p.toml", "part": 1, "parts": 2, "text": text[half:]})
-    file = {"name": "p.toml", "sha256": "00", "seqs": [first, first + 1]}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    file = {"name": "p.toml", "sha256": digest, "seqs": [first, first + 1]}
     calendar = {"calendar": "DE", "first_year": 2025, "last_year": 2026, "dates": holidays}
     applied = {"files": [file], "evaluator": 2, "holidays": [calendar]}
     history.add("policy.applied", applied | ordered("policy.apply"))
@@ -273,6 +286,29 @@ def _lift(draw: st.DrawFn, history: History) -> None:
         history.add("lock.lifted", {"lock": draw(st.sampled_from(in_force))} | ordered("lock.lift"))
 
 
+# A person of some policies, and accounts.
+AWAY: Final = ("alice", "oidc:alice", "oidc:ci", "mtls:dora")
+_LEAVE_S: Final = (-70_000, -30, -1, 0, 1, 40, 61, 120, 9_000, 86_400, 700_000)
+
+
+def _book(draw: st.DrawFn, history: History) -> None:
+    person, now_s = draw(st.sampled_from(AWAY)), history.now_ms // 1000
+    starts_s = now_s + draw(st.sampled_from(_LEAVE_S))
+    ends_s = starts_s + draw(st.sampled_from((1, 59, 60, 3_600, 86_400, 900_000)))
+    accounts = ["oidc:alice", "mtls:dora"] if person == "alice" else [person]
+    booked = {"person": person, "identities": accounts, "starts_s": starts_s, "ends_s": ends_s}
+    history.add("leave.booked", booked | {"by": identity("carol")})
+
+
+def _cancel(draw: st.DrawFn, history: History) -> None:
+    if booked := [entry for entry in history.entries if entry.kind == "leave.booked"]:
+        leave = draw(st.sampled_from(booked))
+        data: Any = leave.data
+        ends_s = draw(st.integers(data["starts_s"] + 1, data["ends_s"]))
+        sooner = draw(st.sampled_from(({}, {"ends_s": ends_s})))
+        history.add("leave.cancelled", {"leave": leave.seq, **sooner, **ordered("leave.cancel")})
+
+
 def _halt(draw: st.DrawFn, history: History) -> None:
     customer, kind = draw(st.sampled_from(CUSTOMERS)), draw(st.sampled_from(("user", "host")))
     key = fingerprint(ca_key(customer, kind))
@@ -282,6 +318,6 @@ def _halt(draw: st.DrawFn, history: History) -> None:
 
 # Some more often than others.
 _STEPS: Final = (
-    *(_apply, _register, _register, _remove, *[_intend] * 4, *[_conclude] * 4, _revoke, _halt),
-    *(_lock, _lift),
+    *(_apply, _register, _register, _remove, *[_intend] * 6, *[_conclude] * 6, _revoke, _halt),
+    *(*[_lock] * 2, _lift, *[_book] * 4, _cancel),
 )

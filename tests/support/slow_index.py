@@ -11,6 +11,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from appliance.ssh.certificate import decode_tbs
@@ -201,8 +202,10 @@ def access_by_policy(entries: list[Json], asked: Json, at_ms: int) -> list[Json]
     for grant in document.get("grant", []):
         if "until" in grant:
             continue  # the day before a history begins
-        opens = _opens(grant, free, at_ms // 1000)
         for subject, kind in _holders(grant["who"], document):
+            away = [] if kind == "group" else leaves(then, document, subject)
+            leave = _away_by(away, at_ms // 1000)
+            is_open, opens = _opens(grant, free, away, at_ms // 1000)
             for name in grant["on"]:
                 for login in grant["as"]:
                     group = groups[name]
@@ -214,8 +217,9 @@ def access_by_policy(entries: list[Json], asked: Json, at_ms: int) -> list[Json]
                         "customer": group["customer"],
                         "grants": [{"file": "p.toml", "name": grant["name"]}],
                         "policy": seq,
-                        "open": opens is None,
+                        "open": is_open,
                         **({} if opens is None else {"opens": opens}),
+                        **({} if leave is None else {"leave": leave}),
                         "ca_phase": "halted" if halted(then, f"{group['customer']}-users") else "signing",
                     }
                     if (lock := locked(then, document, row)) is not None:
@@ -242,16 +246,72 @@ def locked(then: list[Json], document: Json, row: Json) -> int | None:
     return None
 
 
-def _opens(grant: Json, calendars: list[Json], at_s: int) -> str | None:
-    """Say when a grant opens next, if it is shut; histories begin on Monday, 2025-11-24, at 16:00."""
-    began_s = 1_764_000_000
+def leaves(then: list[Json], document: Json, subject: str) -> list[Json]:
+    """Return the leaves of whoever has an account, in force after these entries."""
+    persons = document.get("person", [])
+    person = next((each["name"] for each in persons if subject in each["identities"]), subject)
+    booked: dict[int, Json] = {}
+    for entry in then:
+        data = entry["data"]
+        if entry["kind"] == "leave.booked":
+            same = ("person", "starts_s", "ends_s")
+            booked = {s: each for s, each in booked.items() if any(each[n] != data[n] for n in same)}
+            booked[entry["seq"]] = data | {"seq": entry["seq"]}
+        elif entry["kind"] == "leave.cancelled" and data["leave"] in booked:
+            if "ends_s" in data:
+                booked[data["leave"]]["ends_s"] = data["ends_s"]
+            else:
+                del booked[data["leave"]]
+
+    def is_theirs(leave: Json) -> bool:
+        named = leave["person"]
+        owner = next((each["name"] for each in persons if named in each["identities"]), named)
+        if ":" in named or any(named == each["name"] for each in persons):
+            return bool(owner == person)
+        # A person that the policy has no more: whoever has his accounts.
+        owners = [
+            next((each["name"] for each in persons if account in each["identities"]), account)
+            for account in leave["identities"]
+        ]
+        return person in owners
+
+    return [leave for leave in booked.values() if is_theirs(leave)]
+
+
+def _away_by(away: list[Json], at_s: int) -> int | None:
+    now = [each for each in away if each["starts_s"] <= at_s < each["ends_s"]]
+    return max(now, key=lambda each: (each["ends_s"], each["seq"]))["seq"] if now else None
+
+
+def _opens(grant: Json, calendars: list[Json], away: list[Json], at_s: int) -> tuple[bool, str | None]:
+    """Say whether a grant is open, and if not, when next; histories begin on Monday, 2025-11-24, at 16:00.
+
+    It can open when a leave ends, on the first day, or when a window of the schedule begins, and only so.
+    """
+    monday_s = 1_764_000_000 - 8 * 3_600  # at 08:00
+    mondays = [monday_s + week * 7 * 86_400 for week in range(-2, 20)]
+    moments = [at_s, *(each["ends_s"] for each in away), monday_s + 16 * 3_600, *mondays]
+    gives = [
+        each for each in sorted(moments) if each >= at_s and _gives(grant, calendars, away, each, mondays)
+    ]
+    if not gives or gives[0] == at_s:
+        return bool(gives), None
+    return False, datetime.fromtimestamp(gives[0], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _gives(grant: Json, calendars: list[Json], away: list[Json], at_s: int, mondays: list[int]) -> bool:
+    """Say whether a grant gives a certificate of a minute at a moment."""
+    if any(each["starts_s"] < at_s + 60 and at_s < each["ends_s"] for each in away):
+        return False
     if "from" in grant:
-        return "2025-11-25T00:00:00Z"
+        return bool(at_s >= mondays[2] + 16 * 3_600)
     if "when" not in grant:
-        return None
-    holiday = "2025-11-24" in calendars[0]["dates"]
-    # The schedule is mon 08:00-16:01, and a certificate lasts for a minute at least.
-    return None if at_s <= began_s and not holiday else "2025-12-01T08:00:00Z"
+        return True
+    # The schedule is mon 08:00-16:01.
+    begins = next((each for each in mondays if each <= at_s and at_s + 60 <= each + 8 * 3_600 + 60), None)
+    if begins is None:
+        return False
+    return not any(day == f"{datetime.fromtimestamp(begins, UTC):%Y-%m-%d}" for day in calendars[0]["dates"])
 
 
 def _holders(who: Json, document: Json) -> Iterator[tuple[str, str]]:

@@ -56,9 +56,13 @@ class Leaves:
         leave = read_leave(seq, data)
         for known in [each for each in self._named(leave.person) if is_same(each, leave)]:
             self._drop(known)
+        self.add(leave)
+
+    def add(self, leave: Leave) -> None:
+        """Add a leave that takes no other's place."""
         self._keep(leave)
         for name in (leave.person, *leave.identities):
-            self._by_name.setdefault(name, {})[seq] = None
+            self._by_name.setdefault(name, {})[leave.seq] = None
 
     def withdraw(self, seq: int) -> None:
         """Fold ``leave.withdrawn`` in."""
@@ -100,12 +104,18 @@ class Leaves:
 
     def of(self, policy: Policy, identity: str) -> tuple[Away, ...]:
         """Return when the person who has this account is away: over all his accounts, merged, by start."""
-        if not self._by_seq:
-            return ()
+        return merge(self._of(policy, identity)) if self._by_seq else ()
+
+    def find(self, policy: Policy, identity: str, at_s: int) -> Leave | None:
+        """Return the leave that whoever has this account is away by, of several the one that ends last."""
+        away = (each for each in self._of(policy, identity) if each.starts_s <= at_s < each.ends_s)
+        return max(away, key=lambda each: (each.ends_s, each.seq), default=None)
+
+    def _of(self, policy: Policy, identity: str) -> Iterator[Leave]:
         person = policy.who_is(identity)
         names = {person, *accounts_of(policy, person)}
         found = {each.seq: each for name in names for each in self._named(name)}
-        return merge(each for each in found.values() if each.is_of(policy, person))
+        return (each for each in found.values() if each.is_of(policy, person))
 
     def __iter__(self) -> Iterator[Leave]:
         return iter(self._by_seq.values())

@@ -1,8 +1,8 @@
 """Why somebody may log in somewhere or may not: what of the state that takes, and a thread that answers.
 
-The authority explains and not the index, because a decision rests on what only its state holds in full:
-leave, approvals, hosts as they are now. The state is read on the writer's thread and explained on another, so
-that no decision waits for it.
+The authority explains the present and what comes, since a decision rests on its state. That is read on the
+writer's thread and explained on another, so that no decision waits for it. For the past the index makes the
+state of a moment again (:mod:`appliance.index.explaining`), and uses the same functions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from appliance.policy.roles import may_act
 from appliance.policy.zones import format_moment
 
 MAX_QUEUED: Final = 100
-# Whoever asks about now by his own clock may be behind by so much.
 _SLACK_S: Final = 60
 
 log = logging.getLogger(__name__)
@@ -48,44 +47,88 @@ class Explainable:
     bars: Bars
 
 
-def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Explainable:
-    """Take from the state what an answer takes, for whoever may have it: anyone about himself, auditors all.
+def check_asker(policy: Policy, caller: Identity, body: ExplainBody) -> bool:
+    """Say whether who asks sees everyone's access: an auditor of all does, and others only their own.
+
+    Raises:
+        Refusal: ``policy-denied``; he asks about another, or supposes that he is in groups.
+    """
+    if may_act(policy, caller, "certificate.read"):
+        return True
+    if body.subject not in {None, str(caller)} or body.groups:
+        detail = f"{caller} has not the role auditor, and may ask about himself only, as he is"
+        raise Refusal("policy-denied", detail, rule="certificate.read")
+    return False
+
+
+def find_subject(body: ExplainBody, caller: Identity) -> Identity:
+    """Return who is asked about: whoever asks, as he is, or somebody in groups that are supposed."""
+    if body.subject in {None, str(caller)} and not body.groups:
+        return caller
+    provider, _, subject = (body.subject or str(caller)).partition(":")
+    return Identity(
+        provider=provider,
+        subject=subject,
+        kind="user",
+        groups=frozenset(body.groups or ()),
+        authenticated_ms=0,
+    )
+
+
+def gather(
+    state: State, subject: Identity, body: ExplainBody, *, at_s: int, everyone: bool, knows_groups: bool
+) -> Explainable:
+    """Take from a state what an answer about a subject takes.
 
     To who sees only himself a host or a host group that there is not is one that none of his grants is on:
     he learns nothing of others'.
 
     Raises:
-        Refusal: ``policy-denied``; ``not-found``, host or host group are none, or the moment has passed;
-            ``issuance-halted``, there is no policy.
+        Refusal: ``not-found``, host or host group are none; ``issuance-halted``, there is no policy.
     """
     applied = state.in_force()
-    policy, himself = applied.policy, body.subject in {None, str(caller)}
-    auditor = may_act(policy, caller, "certificate.read")
-    if not auditor and (not himself or body.groups):
-        detail = f"{caller} has not the role auditor, and may ask about himself only, as he is"
-        raise Refusal("policy-denied", detail, rule="certificate.read")
-    if auditor and body.host is not None and body.host not in state.hosts:
-        raise Refusal("not-found", f"{body.host} is not registered")
-    if auditor and body.host_group is not None and body.host_group not in policy.host_groups:
-        raise Refusal("not-found", f"there is no host group {body.host_group}")
-    identity = caller if himself and not body.groups else _suppose(body, caller)
+    policy = applied.policy
+    if everyone and body.host is not None and body.host not in state.hosts:
+        raise Refusal("not-found", f"{body.host} is not registered, or was not at that moment")
+    if everyone and body.host_group is not None and body.host_group not in policy.host_groups:
+        raise Refusal("not-found", f"there is no host group {body.host_group} in the policy of that moment")
     return Explainable(
         policy=policy,
         policy_seq=applied.seq,
         size=state.size,
         max_ttl_s=state.max_ttl_s,
-        circumstances=find_circumstances(state, applied, identity),
-        bars=find_bars(policy, state.locks, identity, _phases(state, policy)),
+        circumstances=find_circumstances(state, applied, subject),
+        bars=find_bars(policy, state.locks, subject, _phases(state, policy)),
         question=Question(
-            identity=identity,
-            at_s=_find_moment(body, now_s),
+            identity=subject,
+            at_s=at_s,
             host=None if body.host is None else state.hosts.get(body.host, _in_no_group(body.host)),
             host_group=body.host_group,
             login=body.login,
-            knows_groups=identity is caller,
-            everyone=auditor,
+            knows_groups=knows_groups,
+            everyone=everyone,
         ),
     )
+
+
+def gather_now(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Explainable:
+    """Take from the state what an answer takes, at a moment from now on, for whoever may have it.
+
+    Raises:
+        Refusal: as :func:`check_asker` and :func:`gather`; ``not-found``, the moment has passed.
+    """
+    at_s = now_s if body.at is None else parse_moment_ms(body.at) // 1000
+    if has_passed(at_s, now_s):
+        raise Refusal("not-found", f"{body.at} has passed: the index has the state of that moment")
+    everyone = check_asker(state.in_force().policy, caller, body)
+    subject = find_subject(body, caller)
+    is_here = subject is caller
+    return gather(state, subject, body, at_s=max(at_s, now_s), everyone=everyone, knows_groups=is_here)
+
+
+def has_passed(at_s: int, now_s: int) -> bool:
+    """Say whether a moment has passed; whoever asks about now by his own clock may be behind by a little."""
+    return at_s < now_s - _SLACK_S
 
 
 def _phases(state: State, policy: Policy) -> dict[str, str]:
@@ -100,26 +143,6 @@ def _phases(state: State, policy: Policy) -> dict[str, str]:
 
 def _in_no_group(name: str) -> Host:
     return Host(name=name, customer="", names=(), labels=(), seq=0)
-
-
-def _suppose(body: ExplainBody, caller: Identity) -> Identity:
-    """Return the identity of somebody who is not here, in the groups that he is supposed to be in."""
-    provider, _, subject = (body.subject or str(caller)).partition(":")
-    return Identity(
-        provider=provider,
-        subject=subject,
-        kind="user",
-        groups=frozenset(body.groups or ()),
-        authenticated_ms=0,
-    )
-
-
-def _find_moment(body: ExplainBody, now_s: int) -> int:
-    at_s = now_s if body.at is None else parse_moment_ms(body.at) // 1000
-    if at_s < now_s - _SLACK_S:
-        detail = f"{body.at} has passed, and who was on leave then is not kept; ask for access by policy"
-        raise Refusal("not-found", detail)
-    return max(at_s, now_s)
 
 
 def answer(found: Explainable) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.authority.fold.state import State
-from appliance.authority.issuing.explaining import Explainable, Explainer, gather
+from appliance.authority.issuing.explaining import Explainable, Explainer, gather_now
 from appliance.authority.operations.callers import find_caller
 from appliance.authority.operations.parts import Parts, Table
 from appliance.authority.transport.server import Peer, Reply
@@ -33,7 +33,7 @@ class Explaining:
         self._parts.rates.charge(caller)
 
         def read(state: State, at: At) -> Explainable:
-            return gather(state, caller, body, at.time_s)
+            return gather_now(state, caller, body, at.time_s)
 
         def answer(found: object) -> None:
             if isinstance(found, Explainable):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appliance.authority.fold.ca_keys import halt
-from appliance.authority.issuing.explaining import answer, gather
+from appliance.authority.issuing.explaining import answer, gather_now
 from appliance.errors import Refusal
 from appliance.explanations import ExplainBody
 from appliance.requests import UserRequest
@@ -28,7 +28,7 @@ def authority(tmp_path: Path) -> Iterator[TestAuthority]:
 
 def explain(authority: TestAuthority, **asked: Any) -> dict[str, Any]:
     found = authority.writer.read(
-        lambda state, _at: gather(state, identity(), ExplainBody(**asked), NOW_MS // 1000)
+        lambda state, _at: gather_now(state, identity(), ExplainBody(**asked), NOW_MS // 1000)
     )
     assert not isinstance(found, Refusal), found
     return answer(found)

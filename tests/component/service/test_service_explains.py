@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 
 import pytest
 
-from support.service import HOST, Service
+from appliance.clock import format_rfc3339_ms
+from support.orders import give_credentials
+from support.service import HOST, Service, make_service
 
 
 def test_caller_is_told_what_his_own_grants_say(service: Service) -> None:
@@ -31,10 +35,34 @@ def test_auditor_is_told_about_anyone_and_why_not(service: Service) -> None:
     assert (grant["verdict"], [each["rule"] for each in grant["obstacles"]]) == ("refuses", ["who"])
 
 
-def test_moment_that_has_passed_and_hosts_that_are_none_are_not_found(service: Service) -> None:
+def test_moment_before_any_policy_and_hosts_that_are_none_are_not_found(service: Service) -> None:
     for query in ("at=2020-01-01T00:00:00Z", "host=nowhere.example", "host_group=nowhere"):
         reply = service.http("GET", f"/v1/access/explain?{query}", as_="dave")
         assert (reply.status, reply.slug) == (404, "not-found")
+
+
+def test_moment_that_has_passed_is_explained_by_what_was_in_force_then(tmp_path: Path) -> None:
+    made = make_service(tmp_path)
+    with made.running():
+        give_credentials(made, "bob", "dave", "carol")
+        made.http("POST", "/v1/locks", {"identity": "api:bob", "reason": "left"}, as_="carol")
+        before = json.loads(made.entry(made.size - 1))["time_ms"] - 1
+        made.settled("/v1/whoami", "dave")
+        at = format_rfc3339_ms(before)
+        # A moment that has passed by less than a minute is now to somebody's clock.
+        while time.time() * 1000 < before + 62_000:
+            time.sleep(0.5)
+        for as_, subject in (("bob", None), ("dave", "api:bob")):
+            about = "" if subject is None else f"&subject={subject}"
+            then = made.http("GET", f"/v1/access/explain?login=root&at={at}{about}", as_=as_).json
+            now = made.http("GET", f"/v1/access/explain?login=root{about}", as_=as_).json
+            assert (then["subject"], then["settled"]) == ("api:bob", True)
+            assert [each["verdict"] for each in then["grants"]] == ["gives"]
+            assert now["grants"][0]["obstacles"][0]["rule"] == "lock"
+        shown = json.loads(made.cli("policy", "explain", "--at", at, "--login", "root", "--json").stdout)
+        assert (shown["subject"], shown["grants"][0]["verdict"]) == ("local:root", "gives")
+        denied = made.http("GET", f"/v1/access/explain?at={at}&subject=api:eve", as_="bob")
+        assert denied.slug == "policy-denied"
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,29 @@ def test_of_a_grant_for_two_customers_what_one_s_ca_signs_is_given() -> None:
         assert (databases.verdict, databases.principals) == ("gives", given)
 
 
+def test_grant_does_not_open_after_its_approval_has_ended() -> None:
+    policy = parse(POLICY.replace('name = "urgent"\n', 'name = "urgent"\nwhen = "office"\n'))
+    opens_s = MONDAY - 2 * 3_600
+    for ends_s, next_s in ((opens_s + 59, None), (opens_s + 60, opens_s)):
+        approval = Approval(seq=1, grant="urgent", given_by=frozenset({"bob"}), ends_s=ends_s)
+        around = Circumstances(approvals=(approval,))
+        explanation = explain(policy, replace(ASKED, at_s=SUNDAY), around, max_ttl_s=86_400)
+        (urgent,) = (each for each in explanation.grants if each.filed.grant.name == "urgent")
+        assert (rules(urgent), urgent.next_s) == (["schedule"], next_s)
+
+
+def test_next_moment_is_that_of_all_grants_and_not_of_those_that_are_shown() -> None:
+    closed = "".join(
+        f'[[schedule]]\nname = "s{number}"\ntimezone = "UTC"\nwindows = ["{day} 08:00-18:00"]\n'
+        f'[[grant]]\nname = "m{number}"\nwho = {{ users = ["oidc:zoe"] }}\non = ["web"]\nas = ["root"]\n'
+        f'when = "s{number}"\n'
+        for number, day in enumerate(["fri"] * MAX_EXPLAINED + ["tue"])
+    )
+    zoe = Question(identity=replace(ADA, subject="zoe"), at_s=MONDAY, host=WEB, knows_groups=True)
+    explanation = explain(parse(POLICY + closed), zoe, max_ttl_s=86_400)
+    assert explanation.next_s == int(datetime.fromisoformat("2026-03-03T08:00:00+00:00").timestamp())
+
+
 def test_grants_to_others_are_shown_only_to_who_may_see_everyone() -> None:
     assert "others" not in ask(replace(ASKED, everyone=False))
 
