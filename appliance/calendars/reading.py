@@ -88,8 +88,13 @@ def _run(job: dict[str, Any], source: Source) -> bytes:
         )
     except subprocess.TimeoutExpired as error:
         raise UnreadableFeed(f"was not read within {source.timeout_s:.0f} s") from error
+    if done.returncode < 0:
+        raise UnreadableFeed(
+            f"could not be read: signal {-done.returncode} ended its reader; it costs too much"
+        )
     if done.returncode != 0:
-        raise UnreadableFeed(f"could not be read: its reader ended with {done.returncode}; it costs too much")
+        # What it says of itself can have the URL in it.
+        raise UnreadableFeed("could not be read: its reader failed, which is a mistake in it: report it")
     return done.stdout
 
 

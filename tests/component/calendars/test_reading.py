@@ -85,6 +85,10 @@ def test_feed_is_read_over_https_from_whom_the_configured_certificate_says(tmp_p
         assert found.summary == "Leave: ada"
         with pytest.raises(UnreadableFeed, match="CERTIFICATE_VERIFY_FAILED"):
             read_source(source(url=url), NOW_S)
+        for text in ("", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+            certificate.write_text(text)
+            with pytest.raises(UnreadableFeed, match=r"certificates to trust \(ca\) are none"):
+                read_source(source(url=url, ca=certificate), NOW_S)
 
 
 def test_file_is_read_with_or_without_a_byte_order_mark_and_not_beyond_its_bound(tmp_path: Path) -> None:
@@ -114,6 +118,8 @@ def test_reader_is_another_user_where_root_has_one_for_it(tmp_path: Path) -> Non
         (send(LEAVE, headers={"Content-Length": "9999"}), "bytes less than it said"),
         (send(b"", 302, {"Location": "/ada.ics"}), "redirected more than"),
         (send(b"", 302, {"Location": "ftp://example.org/ada.ics"}), "expected a URL with https"),
+        (send(b"", 302, {"Location": "https://[::1"}), "redirected to what is no URL"),
+        (send(b"", 302, {"Location": f"https://{'a' * 70}.example/"}), "the URL is none"),
     ],
 )
 def test_answer_that_is_no_calendar_is_refused_without_its_address(answer: Answer, complaint: str) -> None:
@@ -147,8 +153,17 @@ def test_rule_that_never_comes_true_is_given_up_in_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://example.org/a.ics", "file:///etc/passwd", "https://", "https://example.org/a b", "ada.ics"],
+    [
+        "http://example.org/a.ics",
+        "file:///etc/passwd",
+        "https://",
+        "https://example.org/a b",
+        "ada.ics",
+        "https://ada:secret@example.org/a.ics",
+        "https://[::1",
+        f"https://{'a' * 70}.example/",
+    ],
 )
-def test_url_that_is_not_https_is_refused(url: str) -> None:
+def test_url_that_is_not_https_or_is_none_is_refused(url: str) -> None:
     with pytest.raises(Unreachable):
         check_url(url)
