@@ -84,7 +84,8 @@ def _run(job: dict[str, Any], source: Source) -> bytes:
             group=None if account is None else account.pw_gid,
             extra_groups=None if account is None else (),
             cwd="/",
-            env={"PATH": "/usr/bin:/bin"},
+            # Time zones are those of the tzdata package, as in policy/zones.py, and never the machine's.
+            env={"PATH": "/usr/bin:/bin", "PYTHONTZPATH": ""},
         )
     except subprocess.TimeoutExpired as error:
         raise UnreadableFeed(f"was not read within {source.timeout_s:.0f} s") from error

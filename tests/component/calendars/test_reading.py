@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pwd
+import re
 import ssl
 import threading
 import time
@@ -15,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from appliance.calendars.fetch import Unreachable, check_url
+from appliance.calendars.reader import CPU_S, MEMORY
 from appliance.calendars.reading import Source, UnreadableFeed, read_source
 from appliance.setup.tls import make_server_certificate
 from support.calendars import calendar, event
@@ -101,12 +104,56 @@ def test_file_is_read_with_or_without_a_byte_order_mark_and_not_beyond_its_bound
         read_source(source(file=tmp_path / "nothing.ics"), NOW_S)
 
 
-def test_reader_is_another_user_where_root_has_one_for_it(tmp_path: Path) -> None:
-    """The file is opened by whoever asks: the reader's user could not."""
+def test_file_is_opened_by_whoever_asks_and_not_by_the_reader_s_user(tmp_path: Path) -> None:
     path = tmp_path / "ada.ics"
     path.touch(mode=0o600)
     path.write_bytes(LEAVE)
     assert len(read_source(source(file=path, user="nobody"), NOW_S)) == 1
+
+
+def test_reader_is_another_user_where_root_has_one_for_it_and_has_no_more_than_it_may() -> None:
+    """Looked at while it waits for its feed."""
+    seen: dict[str, str] = {}
+
+    def look(handler: BaseHTTPRequestHandler) -> None:
+        (reader,) = readers()
+        for name in ("status", "limits", "environ"):
+            seen[name] = (reader / name).read_text()
+        send(LEAVE)(handler)
+
+    with serving(look) as url:
+        assert len(read_source(source(url=url, user="nobody"), NOW_S)) == 1
+    nobody = pwd.getpwnam("nobody")
+    assert re.findall(r"^[UG]id:\t(\d+)\t(\d+)\t", seen["status"], re.MULTILINE) == [
+        (str(nobody.pw_uid), str(nobody.pw_uid)),
+        (str(nobody.pw_gid), str(nobody.pw_gid)),
+    ]
+    assert re.search(r"^Groups:\s*$", seen["status"], re.MULTILINE)
+    for limit, most in (
+        ("cpu time", CPU_S),
+        ("address space", MEMORY),
+        ("file size", 0),
+        ("core file size", 0),
+    ):
+        assert re.search(rf"^Max {limit} +{most} +{most} ", seen["limits"], re.MULTILINE), seen["limits"]
+    assert {each.partition("=")[0] for each in seen["environ"].split("\0") if each} == {
+        "PATH",
+        "PYTHONTZPATH",
+    }
+
+
+def readers() -> list[Path]:
+    """Return where /proc has the readers that this process has started."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    started = [Path("/proc") / pid for task in tasks for pid in task.read_text().split()]
+    return [each for each in started if b"appliance.calendars.reader" in (each / "cmdline").read_bytes()]
+
+
+def test_zone_that_only_the_machine_has_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "ada.ics"
+    path.write_bytes(calendar(event(f"DTSTART;TZID=localtime:{SOON}T080000", "DURATION:PT1H")))
+    with pytest.raises(UnreadableFeed, match="unknown time zone 'localtime'"):
+        read_source(source(file=path), NOW_S)
 
 
 @pytest.mark.parametrize(
