@@ -90,11 +90,11 @@ def compare(
     shown: Sequence[Shown],
     standing: Sequence[Standing],
     now_s: int,
-    overruled: Collection[tuple[str, int, int]] = (),
+    overruled: Collection[tuple[str, int, int, str]] = (),
 ) -> Changes:
     """Compare what a feed shows with what is on record of it.
 
-    ``overruled`` are persons and times that an operator has decided about while they were shown.
+    ``overruled`` are persons, times and UIDs that an operator has decided about while they were shown.
 
     1. What stands and is covered by what is shown of its person stays.
     2. What is not is withdrawn, unless it is so already.
@@ -114,7 +114,7 @@ def compare(
     book = [
         each
         for each in shown
-        if (each.person, each.starts_s, each.ends_s) not in overruled
+        if (each.person, each.starts_s, each.ends_s, each.uid) not in overruled
         and not _covers(on_record.get(each.person, ()), each.starts_s, each.ends_s, now_s)
     ]
     return Changes(book=tuple(book), withdraw=tuple(withdraw))

@@ -103,7 +103,7 @@ def _sync(shell: Shell, config: Config, feed: FeedTable, at_s: int) -> Synced:
         standing = [_standing(policy, each) for each in _read(snapshot, LeaveFilter(feed=feed.name), at_s)]
         wanted = LeaveFilter(feed=feed.name, overruled=True)
         overruled = {
-            (policy.who_is(each.person), each.starts_s, each.booked_ends_s)
+            (policy.who_is(each.person), each.starts_s, each.booked_ends_s, each.uid or "")
             for each in _read(snapshot, wanted, at_s)
         }
     shown = [replace(each, person=policy.who_is(each.person)) for each in assign(events, _assignment(feed))]

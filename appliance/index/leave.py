@@ -92,8 +92,8 @@ def list_leaves(
     before = _LAST if cursor is None else int(check_cursor(LEAVE_CURSOR, cursor), 16)
     conditions = ["seq < :before"]
     if wanted.overruled:
-        cancelled = "(ended = 'cancelled' AND withdrawn_ms IS NULL)"
-        conditions += ["booked_ends_s > :now", f"({cancelled} OR ends_s < booked_ends_s)"]
+        conditions += ["booked_ends_s > :now", "withdrawn_ms IS NULL"]
+        conditions.append("(ended = 'cancelled' OR ends_s < booked_ends_s)")
     elif not wanted.past:
         conditions += ["ends_s > :now", "ended IS NULL"]
     if wanted.pending:

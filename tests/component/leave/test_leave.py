@@ -223,6 +223,27 @@ def test_leave_that_is_shown_of_whom_the_policy_has_no_more_is_not_withdrawn(ser
     cancel(service, seq)
 
 
+def test_other_event_of_days_that_were_overruled_is_booked(service: Service) -> None:
+    (seq,) = sync(service, leave_of("vera", 50, days=9, uid="cancelled"))["booked"]
+    cancel(service, seq)
+    sync(service)
+    (again,) = sync(service, leave_of("vera", 50, days=9, uid="another"))["booked"]
+    cancel(service, again)
+
+
+def test_withdrawn_leave_that_was_made_to_end_sooner_is_booked_when_it_is_shown_again(
+    service: Service,
+) -> None:
+    vacation = leave_of("vera", 50, days=9)
+    (seq,) = sync(service, vacation)["booked"]
+    assert sync(service, leave_of("nobody-else", 90), check=False)["withdrawn"] == [seq]
+    give_order(service, CancelLeave(leave=seq, ends_s=int(time.time()) + 55 * DAY))
+    assert sync(service, check=False)["withdrawn"] == [seq]
+    (again,) = sync(service, vacation)["booked"]
+    assert again != seq
+    cancel_all(service, "vera")
+
+
 def test_what_an_operator_overrules_is_not_booked_again_until_the_event_changes(service: Service) -> None:
     near, later, latest = (
         time.strftime("%Y%m%d", time.gmtime(time.time() + days * DAY)) for days in (50, 60, 61)
