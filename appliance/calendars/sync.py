@@ -139,10 +139,14 @@ def _covers(times: Sequence[tuple[int, int]], starts_s: int, ends_s: int, now_s:
 
 
 def _between(template: str, summary: str) -> str | None:
-    """Return what stands in the place of ``{person}``, in lower case, if the rest is the template's."""
+    """Return what stands in the place of ``{person}``, if the rest is the template's.
+
+    A person's name is in lower case. Of an account, ``provider:subject``, the case is its provider's.
+    """
     before, _, after = template.partition(PLACE)
     if len(summary) <= len(before) + len(after):
         return None
     if not (summary.startswith(before) and summary.endswith(after)):
         return None
-    return summary[len(before) : len(summary) - len(after)].strip().lower() or None
+    named = summary[len(before) : len(summary) - len(after)].strip()
+    return (named if ":" in named else named.lower()) or None

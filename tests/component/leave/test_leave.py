@@ -190,6 +190,14 @@ def test_event_of_nobody_keeps_nobody_else_s_leave_back(service: Service) -> Non
     cancel_all(service, "vera")
 
 
+def test_account_s_name_keeps_its_case_and_a_person_s_has_none(service: Service) -> None:
+    sync(service, leave_of("api:Zoe", 30), leave_of("Vera", 30, uid="2"))
+    assert [each["person"] for each in listed(service, "?person=api:Zoe")] == ["api:Zoe"]
+    assert [each["person"] for each in listed(service, "?person=vera")] == ["vera"]
+    cancel_all(service, "api:Zoe")
+    cancel_all(service, "vera")
+
+
 class RefusingShell(Shell):
     """A command line to whose questions about one person the authority says no."""
 
