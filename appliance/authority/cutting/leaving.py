@@ -177,7 +177,13 @@ def cancel_leave(command: CancelLeave, orders: Sequence[OrderBody], answer: Answ
 
 
 def find_reaching(state: State, policy: Policy, leave: Leave, now_s: int) -> list[IssuedCertificate]:
-    """Return the live certificates of a person, or asked for by him as a delegate, that last into leave."""
+    """Return the live certificates of a person, or asked for by him as a delegate, that reach into leave."""
+    lasting = find_lasting(state, policy, leave, now_s)
+    return [each for each in lasting if each.valid_after < leave.ends_s]
+
+
+def find_lasting(state: State, policy: Policy, leave: Leave, now_s: int) -> list[IssuedCertificate]:
+    """Return what :func:`find_reaching` does, and what begins only after the leave."""
     accounts = accounts_of(policy, policy.who_is(leave.person))
     found = {each.seq: each for each in (*held_by(state, accounts), *asked_by(state, accounts))}
     return [each for each in find_live(found.values(), now_s) if each.valid_before > leave.starts_s]

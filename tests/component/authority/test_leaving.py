@@ -56,6 +56,16 @@ def test_leave_that_begins_later_revokes_only_what_reaches_into_it(authority: Te
     assert book(authority, starts_s=NOW_S + DAY).revoked == ()
 
 
+def test_leave_leaves_alone_what_begins_when_it_is_over(authority: TestAuthority) -> None:
+    """Those asked for ahead are dated back by a minute: some begin within the leave, others with its end."""
+    for start_s in (NOW_S + 3_630, NOW_S + 3_660):
+        released = authority.ask(identity(), UserRequest(public_key=KEY, start_s=start_s))
+        assert isinstance(released, Release), released
+    booked = book(authority, starts_s=NOW_S, ends_s=NOW_S + 3_600)
+    revoked = {each.valid_after for each in authority.state.certificates.values() if each.revoked}
+    assert (len(booked.revoked), revoked) == (2, {NOW_S + 3_570})
+
+
 class Hold:
     """Keeps the writer busy, so that what comes meanwhile is decided in one batch."""
 
