@@ -31,7 +31,14 @@ from appliance.cli.sight import require_all
 from appliance.clock import format_rfc3339, now_ms, now_s
 from appliance.days import format_on_clocks, is_day, parse_day_or_moment
 from appliance.errors import Refusal
-from appliance.index.leave import LeaveFilter, LeaveRecord, list_leaves, names_of, render_booked, render_leave
+from appliance.index.leave import (
+    LeaveFilter,
+    LeaveRecord,
+    find_whose,
+    list_leaves,
+    render_booked,
+    render_leave,
+)
 from appliance.policy.zones import load_zone
 from appliance.requests import check_body
 
@@ -110,8 +117,8 @@ def list_(
     now = now_s()
     with shell.look() as snapshot:
         require_all(snapshot)
-        names = None if person is None else names_of(snapshot.policy(), person)
-        wanted = LeaveFilter(names=names, past=past, pending=pending)
+        whose = None if person is None else find_whose(snapshot.policy(), person)
+        wanted = LeaveFilter(whose=whose, past=past, pending=pending)
         page = list_leaves(snapshot, wanted, now_s=now, cursor=cursor, limit=limit)
     if as_json:
         leaves = [render_leave(each, now) for each in page.records]
