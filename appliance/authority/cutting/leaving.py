@@ -42,7 +42,7 @@ from audit.entry import Entry
 MAX_AHEAD_S: Final = 5 * 366 * 86_400
 # Of one person: those of a calendar for every day of two years, and no flood.
 MAX_STANDING: Final = 1_000
-# Of one person who books them himself.
+# Of one person who books them himself, beside those that come from feeds.
 MAX_OWN: Final = 100
 # Of one person: they are cut in one transaction, however many they are, or the leave would not hold yet.
 _ALL: Final = 2**31
@@ -123,9 +123,7 @@ class BookLeave:
         known = state.leaves.find_same(leave)
         if known is not None:
             return Decided(after=lambda _entries: self._answer(Booked(leave=known, already=True)))
-        most = MAX_STANDING if may_act(policy, self._identity, "leave.book") else MAX_OWN
-        if state.leaves.count(leave.person) >= most:
-            raise Refusal("conflict", f"{leave.person} has {most} leaves booked: have some cancelled first")
+        self._check_room(state, policy, leave.person)
         cut = cut_off(
             state,
             find_reaching(state, policy, leave, at.time_s),
@@ -140,6 +138,13 @@ class BookLeave:
     def refuse(self, refusal: Refusal) -> None:
         """Answer that nothing was booked."""
         self._answer(refusal)
+
+    def _check_room(self, state: State, policy: Policy, person: str) -> None:
+        most, booked = MAX_STANDING, state.leaves.count(person)
+        if booked < most and not may_act(policy, self._identity, "leave.book"):
+            most, booked = MAX_OWN, state.leaves.count_by_hand(person)
+        if booked >= most:
+            raise Refusal("conflict", f"{person} has {booked} leaves booked: have some cancelled first")
 
     def _tell(self, leave: Leave, entries: Sequence[Entry]) -> None:
         revoked = tuple(str(entry.data["serial"]) for entry in entries[1:])

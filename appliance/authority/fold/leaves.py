@@ -98,6 +98,10 @@ class Leaves:
         """Return how many are kept under a person's name."""
         return len(self._by_name.get(person, ()))
 
+    def count_by_hand(self, person: str) -> int:
+        """Return how many of these came from no feed."""
+        return sum(each.source is None for each in self._named(person))
+
     def of(self, policy: Policy, identity: str) -> tuple[Away, ...]:
         """Return when the person who has this account is away: over all his accounts, merged, by start."""
         if not self._by_seq:
