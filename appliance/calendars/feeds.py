@@ -26,14 +26,14 @@ class FeedState:
     problem: str = ""
 
     def is_due(self, feed: FeedTable, now_ms: int) -> bool:
-        """Say whether it is time to read the feed again."""
-        return self.tried_ms is None or now_ms >= self.tried_ms + 1000 * feed.interval_s
+        """Say whether it is time to read the feed again; a time to come is of a clock that was ahead."""
+        return self.tried_ms is None or not 0 <= now_ms - self.tried_ms < 1000 * feed.interval_s
 
     def complaint(self, feed: FeedTable, now_ms: int) -> str | None:
         """Return what is wrong with it, if anything is; a feed that nobody reads is wrong too."""
         if self.problem:
             return self.problem
-        if self.read_ms is None:
+        if self.read_ms is None or self.read_ms > now_ms:
             return "was never read: have `chancery leave sync` run"
         if now_ms > self.read_ms + 3000 * feed.interval_s:
             minutes = (now_ms - self.read_ms) // 60_000

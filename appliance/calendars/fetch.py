@@ -25,7 +25,7 @@ def fetch(url: str, *, max_bytes: int, timeout_s: float, ca: str | None = None) 
     Raises:
         Unreachable: it does not answer, or with an error, or with too much.
     """
-    context = ssl.create_default_context(cadata=ca)
+    context = _make_context(ca)
     near = _is_loopback(check_url(url).hostname or "")
     for _ in range(MAX_REDIRECTS + 1):
         parts = check_url(url)
@@ -34,7 +34,7 @@ def fetch(url: str, *, max_bytes: int, timeout_s: float, ca: str | None = None) 
             raise Unreachable("redirected to a loopback address")
         status, location, body = _get(parts, context, max_bytes, timeout_s)
         if status in _REDIRECTS and location:
-            url = urljoin(url, location)
+            url = _follow(url, location)
         elif status != http.client.OK:
             raise Unreachable(f"answered with the status {status}")
         elif len(body) > max_bytes:
@@ -52,15 +52,35 @@ def check_url(url: str) -> SplitResult:
     """
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError as error:
         raise Unreachable("the URL is none") from error
+    if parts.username is not None:
+        raise Unreachable("expected a URL without user and password: they would not be sent")
     host = parts.hostname or ""
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
         raise Unreachable("expected a URL with https, or with http on a loopback address")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise Unreachable("expected a URL of visible ASCII characters")
     return parts
+
+
+def _make_context(ca: str | None) -> ssl.SSLContext:
+    none = Unreachable("the certificates to trust (ca) are none: expected PEM")
+    # Of a text without a certificate ssl would make: those of the system.
+    if ca is not None and "-----BEGIN CERTIFICATE-----" not in ca:
+        raise none
+    try:
+        return ssl.create_default_context(cadata=ca)
+    except ssl.SSLError as error:
+        raise none from error
+
+
+def _follow(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise Unreachable("redirected to what is no URL") from error
 
 
 def _get(

@@ -84,12 +84,18 @@ def _run(job: dict[str, Any], source: Source) -> bytes:
             group=None if account is None else account.pw_gid,
             extra_groups=None if account is None else (),
             cwd="/",
-            env={"PATH": "/usr/bin:/bin"},
+            # Time zones are those of the tzdata package, as in policy/zones.py, and never the machine's.
+            env={"PATH": "/usr/bin:/bin", "PYTHONTZPATH": ""},
         )
     except subprocess.TimeoutExpired as error:
         raise UnreadableFeed(f"was not read within {source.timeout_s:.0f} s") from error
+    if done.returncode < 0:
+        raise UnreadableFeed(
+            f"could not be read: signal {-done.returncode} ended its reader; it costs too much"
+        )
     if done.returncode != 0:
-        raise UnreadableFeed(f"could not be read: its reader ended with {done.returncode}; it costs too much")
+        # What it says of itself can have the URL in it.
+        raise UnreadableFeed("could not be read: its reader failed, which is a mistake in it: report it")
     return done.stdout
 
 

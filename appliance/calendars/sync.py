@@ -90,11 +90,11 @@ def compare(
     shown: Sequence[Shown],
     standing: Sequence[Standing],
     now_s: int,
-    overruled: Collection[tuple[str, int, int]] = (),
+    overruled: Collection[tuple[str, int, int, str]] = (),
 ) -> Changes:
     """Compare what a feed shows with what is on record of it.
 
-    ``overruled`` are persons and times that an operator has decided about while they were shown.
+    ``overruled`` are persons, times and UIDs that an operator has decided about while they were shown.
 
     1. What stands and is covered by what is shown of its person stays.
     2. What is not is withdrawn, unless it is so already.
@@ -114,7 +114,7 @@ def compare(
     book = [
         each
         for each in shown
-        if (each.person, each.starts_s, each.ends_s) not in overruled
+        if (each.person, each.starts_s, each.ends_s, each.uid) not in overruled
         and not _covers(on_record.get(each.person, ()), each.starts_s, each.ends_s, now_s)
     ]
     return Changes(book=tuple(book), withdraw=tuple(withdraw))
@@ -139,10 +139,14 @@ def _covers(times: Sequence[tuple[int, int]], starts_s: int, ends_s: int, now_s:
 
 
 def _between(template: str, summary: str) -> str | None:
-    """Return what stands in the place of ``{person}``, in lower case, if the rest is the template's."""
+    """Return what stands in the place of ``{person}``, if the rest is the template's.
+
+    A person's name is in lower case. Of an account, ``provider:subject``, the case is its provider's.
+    """
     before, _, after = template.partition(PLACE)
     if len(summary) <= len(before) + len(after):
         return None
     if not (summary.startswith(before) and summary.endswith(after)):
         return None
-    return summary[len(before) : len(summary) - len(after)].strip().lower() or None
+    named = summary[len(before) : len(summary) - len(after)].strip()
+    return (named if ":" in named else named.lower()) or None

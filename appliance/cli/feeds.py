@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
-from appliance.authority.cutting.leaving import LeaveBody, LeaveSourceBody
+from appliance.authority.cutting.leaving import LeaveBody
 from appliance.calendars.feeds import FeedState, load_state, store_state
 from appliance.calendars.reading import Source, UnreadableFeed, read_source
 from appliance.calendars.sync import Assignment, Changes, Shown, Standing, assign, compare
@@ -16,6 +16,7 @@ from appliance.cli.console import Shell
 from appliance.clock import now_ms
 from appliance.config import Config, FeedTable
 from appliance.errors import ChanceryError, Refusal
+from appliance.identity.identity import check_reference
 from appliance.index.leave import LeaveFilter, LeaveRecord, list_leaves
 from appliance.index.queries import MAX_PAGE, Index, Snapshot
 from appliance.policy.document import Policy
@@ -25,6 +26,7 @@ from appliance.requests import check_body
 log = logging.getLogger(__name__)
 
 _WATCH_STEP_S: Final = 1.0
+_RETRY_S: Final = 5.0
 # What the index may be behind the ledger by, in seconds, before a look at a feed is put off.
 _INDEX_WAIT_S: Final = 10.0
 
@@ -68,60 +70,93 @@ def sync_feed(shell: Shell, feed: FeedTable, at_ms: int, *, at_once: bool) -> Sy
         if refusal.slug == "ledger-unavailable":
             raise
         done = Synced(name=feed.name, problem=refusal.detail)
-    _remember(config, known, done, at_ms)
+    try:
+        _remember(config, known, done, at_ms)
+    except OSError as error:
+        return replace(done, problem=f"how it was found cannot be kept: {error}")
     return done
 
 
 def watch_feeds(shell: Shell, feeds: Sequence[FeedTable]) -> NoReturn:
     """Read each feed in its interval, for ever; an authority that is away is waited for."""
     while True:
-        for feed in feeds:
-            try:
-                done = sync_feed(shell, feed, now_ms(), at_once=False)
-            except ChanceryError as error:  # such as: there is no authority, or no index
-                log.warning("feed %s: %s", feed.name, error)
-                break
-            if done is not None and done.problem:
-                log.warning("feed %s: %s", feed.name, done.problem)
-        time.sleep(_WATCH_STEP_S)
+        problems = [problem for feed in feeds if (problem := _watch(shell, feed))]
+        time.sleep(_RETRY_S if problems else _WATCH_STEP_S)
+
+
+def _watch(shell: Shell, feed: FeedTable) -> str:
+    try:
+        done = sync_feed(shell, feed, now_ms(), at_once=False)
+        problem = "" if done is None else done.problem
+    except ChanceryError as error:  # such as: there is no authority, or no index
+        problem = str(error)
+    if problem:
+        log.warning("feed %s: %s", feed.name, problem)
+    return problem
 
 
 def _sync(shell: Shell, config: Config, feed: FeedTable, at_s: int) -> Synced:
+    shell.ask("status")  # who cannot book now need not ask a stranger's server either
     events = read_source(_source(config, feed), at_s)
     with _settled(shell, config) as snapshot:
         policy = snapshot.policy() or Policy()
         standing = [_standing(policy, each) for each in _read(snapshot, LeaveFilter(feed=feed.name), at_s)]
         wanted = LeaveFilter(feed=feed.name, overruled=True)
         overruled = {
-            (policy.who_is(each.person), each.starts_s, each.booked_ends_s)
+            (policy.who_is(each.person), each.starts_s, each.booked_ends_s, each.uid or "")
             for each in _read(snapshot, wanted, at_s)
         }
     shown = [replace(each, person=policy.who_is(each.person)) for each in assign(events, _assignment(feed))]
-    unknown = sorted({each.person for each in shown if not _exists(policy, each.person)})
-    known = [each for each in shown if each.person not in unknown]
-    changes = compare(known, standing, at_s, overruled)
-    done = _carry_out(shell, feed, changes)
-    problem = f"the policy has no person {', '.join(unknown[:5])}" if unknown else ""
-    return replace(done, events=len(shown), problem=problem)
+    unknown = {each.person for each in shown if not _exists(policy, each.person)}
+    # What is shown stands, also of persons that the policy has no more; booked is it of those that it has.
+    changes = compare(shown, standing, at_s, overruled)
+    book = tuple(each for each in changes.book if each.person not in unknown)
+    done = _carry_out(shell, feed, replace(changes, book=book))
+    problems = [f"the policy has no person {', '.join(sorted(unknown)[:5])}"] if unknown else []
+    return replace(done, events=len(shown), problem="; ".join([*problems, *filter(None, [done.problem])]))
 
 
 def _carry_out(shell: Shell, feed: FeedTable, changes: Changes) -> Synced:
-    booked = [shell.ask("leave.book", body=_body(feed, each))["seq"] for each in changes.book]
-    for each in changes.withdraw:
-        shell.ask("leave.withdraw", leave=each)
-    return Synced(name=feed.name, booked=tuple(booked), withdrawn=changes.withdraw)
-
-
-def _body(feed: FeedTable, shown: Shown) -> dict[str, Any]:
-    source = check_body(LeaveSourceBody, {"feed": feed.name, "uid": shown.uid})
-    body = LeaveBody(
-        person=shown.person,
-        starts_s=shown.starts_s,
-        ends_s=shown.ends_s,
-        timezone=feed.timezone,
-        source=source,
+    """Book and withdraw, each for itself: what one is refused for keeps none of the others back."""
+    booked = [book_shown(shell, each, feed.timezone, feed=feed.name) for each in changes.book]
+    withdrawn = [ask_unless_refused(shell, "leave.withdraw", leave=each) for each in changes.withdraw]
+    refused = [each.detail for each in (*booked, *withdrawn) if isinstance(each, Refusal)]
+    return Synced(
+        name=feed.name,
+        booked=tuple(each["seq"] for each in booked if not isinstance(each, Refusal)),
+        withdrawn=tuple(
+            seq
+            for seq, outcome in zip(changes.withdraw, withdrawn, strict=True)
+            if not isinstance(outcome, Refusal)
+        ),
+        problem=f"{len(refused)} refused, the first: {refused[0]}" if refused else "",
     )
-    return body.model_dump(exclude_none=True)
+
+
+def book_shown(shell: Shell, shown: Shown, zone: str, *, feed: str | None = None) -> Any:
+    """Book what a calendar shows, a feed's or a file's; return what came of it, be it a refusal.
+
+    Raises:
+        Refusal: the authority does not run.
+    """
+    fields = {"person": shown.person, "starts_s": shown.starts_s, "ends_s": shown.ends_s, "timezone": zone}
+    if feed is not None:
+        fields["source"] = {"feed": feed, "uid": shown.uid}
+    try:
+        body = check_body(LeaveBody, fields).model_dump(exclude_none=True)
+    except Refusal as refusal:
+        return refusal
+    return ask_unless_refused(shell, "leave.book", body=body)
+
+
+def ask_unless_refused(shell: Shell, op: str, **args: Any) -> Any:
+    """Ask the authority; return what it says, be it a refusal, unless it does not run."""
+    try:
+        return shell.ask(op, **args)
+    except Refusal as refusal:
+        if refusal.slug == "ledger-unavailable":
+            raise
+        return refusal
 
 
 def _settled(shell: Shell, config: Config) -> Any:
@@ -154,7 +189,11 @@ def _standing(policy: Policy, record: LeaveRecord) -> Standing:
 
 
 def _exists(policy: Policy, person: str) -> bool:
-    return ":" in person or person in policy.persons
+    """Say whether leave can be booked for a person: one of the policy, or whoever has an account."""
+    try:
+        return person in policy.persons or bool(check_reference(person))
+    except ValueError:
+        return False
 
 
 def _source(config: Config, feed: FeedTable) -> Source:

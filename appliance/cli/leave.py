@@ -10,7 +10,7 @@ import click
 from appliance.authority.cutting.leaving import LeaveBody
 from appliance.authority.ordering.commands import CancelLeave
 from appliance.calendars.reading import Source, read_source
-from appliance.calendars.sync import PLACE, Assignment, assign
+from appliance.calendars.sync import PLACE, Assignment, Shown, assign
 from appliance.cli.console import (
     EXIT_FAILED,
     Shell,
@@ -25,13 +25,20 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
-from appliance.cli.feeds import Synced, sync_feed, watch_feeds
+from appliance.cli.feeds import Synced, book_shown, sync_feed, watch_feeds
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.cli.sight import require_all
 from appliance.clock import format_rfc3339, now_ms, now_s
 from appliance.days import format_on_clocks, is_day, parse_day_or_moment
 from appliance.errors import Refusal
-from appliance.index.leave import LeaveFilter, LeaveRecord, list_leaves, names_of, render_booked, render_leave
+from appliance.index.leave import (
+    LeaveFilter,
+    LeaveRecord,
+    find_whose,
+    list_leaves,
+    render_booked,
+    render_leave,
+)
 from appliance.policy.zones import load_zone
 from appliance.requests import check_body
 
@@ -110,8 +117,8 @@ def list_(
     now = now_s()
     with shell.look() as snapshot:
         require_all(snapshot)
-        names = None if person is None else names_of(snapshot.policy(), person)
-        wanted = LeaveFilter(names=names, past=past, pending=pending)
+        whose = None if person is None else find_whose(snapshot.policy(), person)
+        wanted = LeaveFilter(whose=whose, past=past, pending=pending)
         page = list_leaves(snapshot, wanted, now_s=now, cursor=cursor, limit=limit)
     if as_json:
         leaves = [render_leave(each, now) for each in page.records]
@@ -176,7 +183,8 @@ def import_(
 ) -> None:
     """Book the leave in an iCalendar file, once. What changes in it later is not seen: see `leave sync`.
 
-    Events of the next two years that are not over count; all-day events are days of the time zone.
+    Events of the next two years that are not over count; all-day events are days of the time zone. What is
+    refused is told, and keeps nothing else back: exit 1 if there was any.
     """
     if sum((person is not None, bool(organizers), bool(attendees), summary is not None)) != 1:
         raise click.UsageError("give one of --person, --organizer, --attendee and --summary")
@@ -190,15 +198,14 @@ def import_(
         url=source if is_url else None, file=None if is_url else Path(source), zone=load_zone(_zone(zone))
     )
     shown = assign(read_source(place, now_s()), assignment)
-    booked = [_import(shell, each.person, each.starts_s, each.ends_s, zone) for each in shown]
+    outcomes = [(each, book_shown(shell, each, zone)) for each in shown]
     if as_json:
-        show_json({"booked": [render_booked(each, now_s()) for each in booked]})
-        return
-    rows = [
-        (each["seq"], each["person"], format_rfc3339(each["starts_s"]), format_rfc3339(each["ends_s"]))
-        for each in booked
-    ]
-    show_table(["leave:", "person:", "starts:", "ends:"], rows, empty="nothing in it is leave")
+        show_json(_render_imported(outcomes))
+    else:
+        columns = ["leave:", "person:", "starts:", "ends:", "problem"]
+        show_table(columns, [_imported_row(*each) for each in outcomes], empty="nothing in it is leave")
+    if any(isinstance(outcome, Refusal) for _, outcome in outcomes):
+        raise SystemExit(EXIT_FAILED)
 
 
 @leave.command(
@@ -236,10 +243,27 @@ def sync(shell: Shell, names: tuple[str, ...], at_once: bool, watch: bool, as_js
         raise SystemExit(EXIT_FAILED)
 
 
-def _import(shell: Shell, person: str, starts_s: int, ends_s: int, zone: str) -> dict[str, Any]:
-    body = LeaveBody(person=person, starts_s=starts_s, ends_s=ends_s, timezone=zone)
-    done: dict[str, Any] = shell.ask("leave.book", body=body.model_dump(exclude_none=True))
-    return done
+def _render_imported(outcomes: list[tuple[Shown, Any]]) -> dict[str, Any]:
+    now = now_s()
+    booked = [render_booked(done, now) for _, done in outcomes if not isinstance(done, Refusal)]
+    refused = [
+        {
+            "person": shown.person,
+            "starts": format_rfc3339(shown.starts_s),
+            "ends": format_rfc3339(shown.ends_s),
+            "problem": outcome.detail,
+        }
+        for shown, outcome in outcomes
+        if isinstance(outcome, Refusal)
+    ]
+    return {"booked": booked} | ({"refused": refused} if refused else {})
+
+
+def _imported_row(shown: Shown, outcome: Any) -> tuple[object, ...]:
+    times = (format_rfc3339(shown.starts_s), format_rfc3339(shown.ends_s))
+    if isinstance(outcome, Refusal):
+        return "", shown.person, *times, outcome.detail
+    return outcome["seq"], outcome["person"], *times, ""
 
 
 def _show_booked(done: dict[str, Any], zone: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.authority.cutting.leaving import find_reaching, is_own
+from appliance.authority.cutting.leaving import find_lasting, find_reaching, is_own
 from appliance.authority.fold.leaves import Leave, accounts_of, read_leave
 from appliance.authority.fold.state import State
 from appliance.evidence.acts import check_act, policy_in_force
@@ -34,7 +34,7 @@ class NotRevoked(Found):
 class LeaveChecks:
     """Holds each booking to its consequences: revocations that follow it and cite it, one for each serial.
 
-    ``cause`` is the last booking, ``due`` what it has to revoke and has not yet, ``reached`` all of it.
+    ``cause`` is the last booking, ``due`` what it has to revoke and has not yet, ``reached`` all that it may.
     """
 
     cause: int | None = None
@@ -83,10 +83,11 @@ class LeaveChecks:
     def _begin(self, state: State, entry: Entry, data: Mapping[str, Any]) -> None:
         leave, now_s = read_leave(entry.seq, data), entry.time_ms // 1000
         policy = policy_in_force(state)
-        reaching = find_reaching(state, policy, leave, now_s)
         self.cause = entry.seq
-        self.reached = frozenset(str(state.serial(each.seq)) for each in reaching)
-        self.due = set(self.reached)
+        self.due = {str(state.serial(each.seq)) for each in find_reaching(state, policy, leave, now_s)}
+        # What begins after the leave need not be revoked, and was by earlier releases.
+        lasting = find_lasting(state, policy, leave, now_s)
+        self.reached = frozenset(str(state.serial(each.seq)) for each in lasting)
         if policy.who_is(leave.person) != leave.person:
             raise WrongLeave(f"{leave.person} is an account of {policy.who_is(leave.person)}")
         if leave.identities != tuple(sorted(accounts_of(policy, leave.person))):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -18,6 +17,15 @@ _LAST: Final = 2**62
 CAVEAT: Final = (
     "sessions that are open are not ended by it, and a host learns of a revocation from the KRL only"
 )
+
+_OF_WHOM: Final = """(
+    person IN (SELECT value FROM json_each(:names))
+    OR instr(person, ':') = 0
+    AND person NOT IN (SELECT value FROM json_each(:persons))
+    AND EXISTS (
+        SELECT 1 FROM json_each(identities) WHERE value IN (SELECT value FROM json_each(:names))
+    )
+)"""
 
 State = Literal["booked", "away", "over", "cancelled", "replaced"]
 
@@ -59,26 +67,39 @@ class LeaveRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Somebody whose leave is wanted: ``names`` that it is booked under, his own and those of his accounts.
+
+    ``persons`` are those that the policy has: the leave of another is also of whoever has his accounts now,
+    as decisions have it.
+    """
+
+    names: frozenset[str]
+    persons: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveFilter:
     """Which leaves are wanted: of whom (None is all), also those that are over, only what is pending.
 
     ``overruled`` are those which an operator has cancelled, or has end sooner, though their feed shows them.
     """
 
-    names: Collection[str] | None = None
+    whose: Whose | None = None
     feed: str | None = None
     past: bool = False
     pending: bool = False
     overruled: bool = False
 
 
-def names_of(policy: Policy | None, who: str) -> frozenset[str]:
-    """Return the names that a person's leave can be booked under: his own, and those of his accounts."""
+def find_whose(policy: Policy | None, who: str) -> Whose:
+    """Return whose leave somebody's is: a person's by name, or by one of his accounts."""
     if policy is None:
-        return frozenset({who})
+        return Whose(names=frozenset({who}))
     person = policy.who_is(who)
     known = policy.persons.get(person)
-    return frozenset({who, person, *(() if known is None else known.identities)})
+    names = frozenset({who, person, *(() if known is None else known.identities)})
+    return Whose(names=names, persons=frozenset(policy.persons))
 
 
 def list_leaves(
@@ -92,18 +113,16 @@ def list_leaves(
     before = _LAST if cursor is None else int(check_cursor(LEAVE_CURSOR, cursor), 16)
     conditions = ["seq < :before"]
     if wanted.overruled:
-        cancelled = "(ended = 'cancelled' AND withdrawn_ms IS NULL)"
-        conditions += ["booked_ends_s > :now", f"({cancelled} OR ends_s < booked_ends_s)"]
+        conditions += ["booked_ends_s > :now", "withdrawn_ms IS NULL"]
+        conditions.append("(ended = 'cancelled' OR ends_s < booked_ends_s)")
     elif not wanted.past:
         conditions += ["ends_s > :now", "ended IS NULL"]
     if wanted.pending:
         conditions += ["withdrawn_ms IS NOT NULL", "ends_s > :now", "ended IS NULL"]
     if wanted.feed is not None:
         conditions.append("feed = :feed")
-    if wanted.names is not None:
-        named = "SELECT value FROM json_each(:names)"
-        of_account = f"EXISTS (SELECT 1 FROM json_each(identities) WHERE value IN ({named}))"  # noqa: S608
-        conditions.append(f"(person IN ({named}) OR {of_account})")
+    if wanted.whose is not None:
+        conditions.append(_OF_WHOM)
     # The conditions are this function's own, the values are bound.
     sql = f"SELECT * FROM leave WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT :limit"  # noqa: S608
     rows = snapshot.rows(
@@ -111,7 +130,8 @@ def list_leaves(
         before=before,
         now=now_s,
         feed=wanted.feed,
-        names=json.dumps(sorted(wanted.names or ())),
+        names=json.dumps(sorted(wanted.whose.names) if wanted.whose else []),
+        persons=json.dumps(sorted(wanted.whose.persons) if wanted.whose else []),
         limit=check_limit(limit) + 1,
     )
     return cut(snapshot, [_leave_of(row) for row in rows], limit, lambda each: f"{each.seq:x}")

@@ -42,7 +42,7 @@ from audit.entry import Entry
 MAX_AHEAD_S: Final = 5 * 366 * 86_400
 # Of one person: those of a calendar for every day of two years, and no flood.
 MAX_STANDING: Final = 1_000
-# Of one person who books them himself.
+# Of one person who books them himself, beside those that come from feeds.
 MAX_OWN: Final = 100
 # Of one person: they are cut in one transaction, however many they are, or the leave would not hold yet.
 _ALL: Final = 2**31
@@ -124,9 +124,7 @@ class BookLeave:
         known = state.leaves.find_same(leave)
         if known is not None:
             return Decided(after=lambda _entries: self._answer(Booked(leave=known, already=True)))
-        most = MAX_STANDING if may_act(policy, self._identity, "leave.book") else MAX_OWN
-        if state.leaves.count(leave.person) >= most:
-            raise Refusal("conflict", f"{leave.person} has {most} leaves booked: have some cancelled first")
+        self._check_room(state, policy, leave.person)
         cut = cut_off(
             state,
             find_reaching(state, policy, leave, at.time_s),
@@ -141,6 +139,13 @@ class BookLeave:
     def refuse(self, refusal: Refusal) -> None:
         """Answer that nothing was booked."""
         self._answer(refusal)
+
+    def _check_room(self, state: State, policy: Policy, person: str) -> None:
+        most, booked = MAX_STANDING, state.leaves.count(person)
+        if booked < most and not may_act(policy, self._identity, "leave.book"):
+            most, booked = MAX_OWN, state.leaves.count_by_hand(person)
+        if booked >= most:
+            raise Refusal("conflict", f"{person} has {booked} leaves booked: have some cancelled first")
 
     def _tell(self, leave: Leave, entries: Sequence[Entry]) -> None:
         revoked = tuple(str(entry.data["serial"]) for entry in entries[1:])
@@ -178,7 +183,13 @@ def cancel_leave(command: CancelLeave, orders: Sequence[OrderBody], answer: Answ
 
 
 def find_reaching(state: State, policy: Policy, leave: Leave, now_s: int) -> list[IssuedCertificate]:
-    """Return the live certificates of a person, or asked for by him as a delegate, that last into leave."""
+    """Return the live certificates of a person, or asked for by him as a delegate, that reach into leave."""
+    lasting = find_lasting(state, policy, leave, now_s)
+    return [each for each in lasting if each.valid_after < leave.ends_s]
+
+
+def find_lasting(state: State, policy: Policy, leave: Leave, now_s: int) -> list[IssuedCertificate]:
+    """Return what :func:`find_reaching` does, and what begins only after the leave."""
     accounts = accounts_of(policy, policy.who_is(leave.person))
     found = {each.seq: each for each in (*held_by(state, accounts), *asked_by(state, accounts))}
     return [each for each in find_live(found.values(), now_s) if each.valid_before > leave.starts_s]

@@ -102,6 +102,10 @@ class Leaves:
         """Return how many are kept under a person's name."""
         return len(self._by_name.get(person, ()))
 
+    def count_by_hand(self, person: str) -> int:
+        """Return how many of these came from no feed."""
+        return sum(each.source is None for each in self._named(person))
+
     def of(self, policy: Policy, identity: str) -> tuple[Away, ...]:
         """Return when the person who has this account is away: over all his accounts, merged, by start."""
         return merge(self._of(policy, identity)) if self._by_seq else ()

@@ -94,6 +94,7 @@ class IssuedCertificate:
     subject: str
     subject_key: bytes
     ca_key: str
+    valid_after: int
     valid_before: int
     groups: tuple[str, ...] = ()
     delegate: str | None = None

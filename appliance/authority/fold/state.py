@@ -192,7 +192,7 @@ def _remember_retry(state: State, seq: int, name: RetryName, request: str) -> No
 
 
 def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
-    _, valid_before = read_validity(base64.b64decode(data["tbs"]))
+    valid_after, valid_before = read_validity(base64.b64decode(data["tbs"]))
     identity, grantee, request = data["identity"], grantee_of(data), data["request"]
     requester = sys.intern(f"{identity['provider']}:{identity['subject']}")
     retry: RetryName | None = None
@@ -206,6 +206,7 @@ def _intend(state: State, entry: Entry, data: Mapping[str, Any]) -> None:
         subject=subject,
         subject_key=hashlib.sha256(base64.b64decode(request["public_key"].split(" ")[1])).digest(),
         ca_key=sys.intern(data["ca_key"]),
+        valid_after=valid_after,
         valid_before=valid_before,
         groups=tuple(map(sys.intern, grantee["groups"])),
         delegate=requester if "on_behalf_of" in data else None,

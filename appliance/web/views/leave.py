@@ -8,7 +8,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from appliance.authority.cutting.leaving import LeaveBody
 from appliance.days import is_day, parse_day_or_moment
 from appliance.errors import Refusal, malformed
-from appliance.index.leave import LeaveFilter, list_leaves, names_of, render_booked, render_leave
+from appliance.index.leave import LeaveFilter, find_whose, list_leaves, render_booked, render_leave
 from appliance.index.queries import Snapshot
 from appliance.policy.zones import load_zone
 from appliance.requests import check_body
@@ -77,13 +77,13 @@ def build(services: Services) -> APIBlueprint:
 
 
 def _filter(snapshot: Snapshot, query: LeaveQuery) -> LeaveFilter:
-    own = names_of(snapshot.policy(), str(requester()))
-    names = None if query.person is None else names_of(snapshot.policy(), query.person)
+    own = find_whose(snapshot.policy(), str(requester()))
+    whose = None if query.person is None else find_whose(snapshot.policy(), query.person)
     if not may(snapshot, "leave.read"):
-        if names is not None and names != own:
+        if whose is not None and whose != own:
             raise Refusal("policy-denied", "you see leave of your own only", rule="leave.read")
-        names = own
-    return LeaveFilter(names=names, past=query.past, pending=query.pending)
+        whose = own
+    return LeaveFilter(whose=whose, past=query.past, pending=query.pending)
 
 
 def _read(body: LeaveRequest) -> dict[str, object]:

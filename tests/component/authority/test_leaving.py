@@ -18,7 +18,7 @@ from appliance.evidence.verify import verify_evidence
 from appliance.requests import UserRequest
 from audit.verifier import SqliteSource, Verdict
 from support.authority import VKEY, TestAuthority, identity, running_authority
-from support.circumstances import DAY, NOW_S, Answer, book, cancel, withdraw
+from support.circumstances import DAY, NOW_S, Answer, answer, apply, book, cancel, policy, request, withdraw
 from support.ssh_examples import public_key
 
 KEY = public_key("ed25519", 1)
@@ -54,6 +54,16 @@ def test_leave_that_begins_later_revokes_only_what_reaches_into_it(authority: Te
     booked = book(authority, starts_s=NOW_S + 2 * 3_600)
     assert len(booked.revoked) == 1
     assert book(authority, starts_s=NOW_S + DAY).revoked == ()
+
+
+def test_leave_leaves_alone_what_begins_when_it_is_over(authority: TestAuthority) -> None:
+    """Those asked for ahead are dated back by a minute: some begin within the leave, others with its end."""
+    for start_s in (NOW_S + 3_630, NOW_S + 3_660):
+        released = authority.ask(identity(), UserRequest(public_key=KEY, start_s=start_s))
+        assert isinstance(released, Release), released
+    booked = book(authority, starts_s=NOW_S, ends_s=NOW_S + 3_600)
+    revoked = {each.valid_after for each in authority.state.certificates.values() if each.revoked}
+    assert (len(booked.revoked), revoked) == (2, {NOW_S + 3_570})
 
 
 class Hold:
@@ -129,12 +139,26 @@ def test_leaves_of_one_person_are_bounded(authority: TestAuthority) -> None:
     assert isinstance(book(authority, person="mtls:bob"), Booked)
 
 
-def test_leaves_that_somebody_books_for_himself_are_few(authority: TestAuthority) -> None:
+def test_leaves_that_somebody_books_for_himself_are_few_beside_those_of_feeds(
+    authority: TestAuthority,
+) -> None:
+    of_feed = {"feed": "holidays", "uid": "1"}
+    assert isinstance(
+        book(authority, starts_s=NOW_S + 8 * DAY, ends_s=NOW_S + 9 * DAY, source=of_feed), Booked
+    )
     starts = [NOW_S + DAY + 2 * number for number in range(MAX_OWN + 1)]
     *booked, refused = [book(authority, by="alice", starts_s=each, ends_s=each + 1) for each in starts]
     assert all(isinstance(each, Booked) for each in booked)
     assert isinstance(refused, Refusal)
     assert isinstance(book(authority, starts_s=NOW_S + 9 * DAY, ends_s=NOW_S + 10 * DAY), Booked)
+
+
+def test_leave_is_no_lock_who_is_away_still_approves(authority: TestAuthority) -> None:
+    apply(authority, policy())
+    assert isinstance(book(authority, person="bob", starts_s=NOW_S), Booked)
+    seq, _ = request(authority)
+    answer(authority, seq, "bob")
+    assert isinstance(authority.ask(identity(), UserRequest(public_key=KEY, grant="prod")), Release)
 
 
 def test_cancelled_leave_holds_no_more_and_cannot_be_cancelled_again(authority: TestAuthority) -> None:

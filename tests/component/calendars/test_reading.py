@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pwd
+import re
 import ssl
 import threading
 import time
@@ -15,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from appliance.calendars.fetch import Unreachable, check_url
+from appliance.calendars.reader import CPU_S, MEMORY
 from appliance.calendars.reading import Source, UnreadableFeed, read_source
 from appliance.setup.tls import make_server_certificate
 from support.calendars import calendar, event
@@ -85,6 +88,10 @@ def test_feed_is_read_over_https_from_whom_the_configured_certificate_says(tmp_p
         assert found.summary == "Leave: ada"
         with pytest.raises(UnreadableFeed, match="CERTIFICATE_VERIFY_FAILED"):
             read_source(source(url=url), NOW_S)
+        for text in ("", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+            certificate.write_text(text)
+            with pytest.raises(UnreadableFeed, match=r"certificates to trust \(ca\) are none"):
+                read_source(source(url=url, ca=certificate), NOW_S)
 
 
 def test_file_is_read_with_or_without_a_byte_order_mark_and_not_beyond_its_bound(tmp_path: Path) -> None:
@@ -97,12 +104,56 @@ def test_file_is_read_with_or_without_a_byte_order_mark_and_not_beyond_its_bound
         read_source(source(file=tmp_path / "nothing.ics"), NOW_S)
 
 
-def test_reader_is_another_user_where_root_has_one_for_it(tmp_path: Path) -> None:
-    """The file is opened by whoever asks: the reader's user could not."""
+def test_file_is_opened_by_whoever_asks_and_not_by_the_reader_s_user(tmp_path: Path) -> None:
     path = tmp_path / "ada.ics"
     path.touch(mode=0o600)
     path.write_bytes(LEAVE)
     assert len(read_source(source(file=path, user="nobody"), NOW_S)) == 1
+
+
+def test_reader_is_another_user_where_root_has_one_for_it_and_has_no_more_than_it_may() -> None:
+    """Looked at while it waits for its feed."""
+    seen: dict[str, str] = {}
+
+    def look(handler: BaseHTTPRequestHandler) -> None:
+        (reader,) = readers()
+        for name in ("status", "limits", "environ"):
+            seen[name] = (reader / name).read_text()
+        send(LEAVE)(handler)
+
+    with serving(look) as url:
+        assert len(read_source(source(url=url, user="nobody"), NOW_S)) == 1
+    nobody = pwd.getpwnam("nobody")
+    assert re.findall(r"^[UG]id:\t(\d+)\t(\d+)\t", seen["status"], re.MULTILINE) == [
+        (str(nobody.pw_uid), str(nobody.pw_uid)),
+        (str(nobody.pw_gid), str(nobody.pw_gid)),
+    ]
+    assert re.search(r"^Groups:\s*$", seen["status"], re.MULTILINE)
+    for limit, most in (
+        ("cpu time", CPU_S),
+        ("address space", MEMORY),
+        ("file size", 0),
+        ("core file size", 0),
+    ):
+        assert re.search(rf"^Max {limit} +{most} +{most} ", seen["limits"], re.MULTILINE), seen["limits"]
+    assert {each.partition("=")[0] for each in seen["environ"].split("\0") if each} == {
+        "PATH",
+        "PYTHONTZPATH",
+    }
+
+
+def readers() -> list[Path]:
+    """Return where /proc has the readers that this process has started."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    started = [Path("/proc") / pid for task in tasks for pid in task.read_text().split()]
+    return [each for each in started if b"appliance.calendars.reader" in (each / "cmdline").read_bytes()]
+
+
+def test_zone_that_only_the_machine_has_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "ada.ics"
+    path.write_bytes(calendar(event(f"DTSTART;TZID=localtime:{SOON}T080000", "DURATION:PT1H")))
+    with pytest.raises(UnreadableFeed, match="unknown time zone 'localtime'"):
+        read_source(source(file=path), NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +165,8 @@ def test_reader_is_another_user_where_root_has_one_for_it(tmp_path: Path) -> Non
         (send(LEAVE, headers={"Content-Length": "9999"}), "bytes less than it said"),
         (send(b"", 302, {"Location": "/ada.ics"}), "redirected more than"),
         (send(b"", 302, {"Location": "ftp://example.org/ada.ics"}), "expected a URL with https"),
+        (send(b"", 302, {"Location": "https://[::1"}), "redirected to what is no URL"),
+        (send(b"", 302, {"Location": f"https://{'a' * 70}.example/"}), "the URL is none"),
     ],
 )
 def test_answer_that_is_no_calendar_is_refused_without_its_address(answer: Answer, complaint: str) -> None:
@@ -147,8 +200,17 @@ def test_rule_that_never_comes_true_is_given_up_in_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://example.org/a.ics", "file:///etc/passwd", "https://", "https://example.org/a b", "ada.ics"],
+    [
+        "http://example.org/a.ics",
+        "file:///etc/passwd",
+        "https://",
+        "https://example.org/a b",
+        "ada.ics",
+        "https://ada:secret@example.org/a.ics",
+        "https://[::1",
+        f"https://{'a' * 70}.example/",
+    ],
 )
-def test_url_that_is_not_https_is_refused(url: str) -> None:
+def test_url_that_is_not_https_or_is_none_is_refused(url: str) -> None:
     with pytest.raises(Unreachable):
         check_url(url)

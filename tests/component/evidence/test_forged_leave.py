@@ -48,6 +48,21 @@ def test_honest_log_is_verified_and_says_what_was_checked(tmp_path: Path, honest
     assert report.checked["replayed refusals"] == 1
 
 
+def test_log_whose_leave_revoked_what_begins_after_it_is_verified_too(tmp_path: Path) -> None:
+    """As earlier releases had it."""
+    with running_authority(tmp_path / "early.db") as authority:
+        later = UserRequest(public_key=KEY, start_s=NOW_S + 7_200)
+        released = authority.ask(identity(), later)
+        assert isinstance(released, Release)
+        leave = book(authority, starts_s=NOW_S, ends_s=NOW_S + 3_600).leave
+    entries = read_entries(tmp_path / "early.db")
+    serial = str(released.certificates[0].content.serial)
+    revoked = {"serial": serial, "reason": "leave of mtls:alice", "by": leave.seq}
+    entries.insert(leave.seq + 1, ("certificate.revoked", revoked))
+    report = judge(tmp_path / "again.db", entries)
+    assert report.verdict is Verdict.VERIFIED, report.to_json()
+
+
 def keep_certificate(entries: Entries) -> None:
     entries.remove(("certificate.revoked", find(entries, "certificate.revoked", 1)))
 

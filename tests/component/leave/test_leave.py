@@ -17,6 +17,7 @@ from appliance.cli.console import Shell
 from appliance.cli.feeds import sync_feed
 from appliance.cli.main import main
 from appliance.clock import now_ms
+from appliance.errors import Refusal
 from appliance.setup.doctor import examine
 from support.calendars import calendar, event
 from support.ordering import give_order
@@ -167,6 +168,90 @@ def test_feed_adds_leave_and_what_vanishes_from_it_waits_for_an_operator(service
     assert listed(service) == []
 
 
+def day(after: int) -> str:
+    return time.strftime("%Y%m%d", time.gmtime(time.time() + after * DAY))
+
+
+def leave_of(summary: str, after: int, *, days: int = 1, uid: str = "1") -> bytes:
+    times = (f"DTSTART;VALUE=DATE:{day(after)}", f"DTEND;VALUE=DATE:{day(after + days)}")
+    return event(*times, f"SUMMARY:Leave: {summary}", uid=uid)
+
+
+def cancel_all(service: Service, person: str) -> None:
+    for each in listed(service, f"?person={person}"):
+        cancel(service, each["leave"])
+
+
+def test_event_of_nobody_keeps_nobody_else_s_leave_back(service: Service) -> None:
+    nobody = [leave_of(each, 30, uid=each) for each in ("re: holiday", "Ada Lovelace", "api:")]
+    done = sync(service, *nobody, leave_of("vera", 31), check=False)
+    assert len(done["booked"]) == 1
+    assert done["problem"] == "the policy has no person ada lovelace, api:, re: holiday"
+    cancel_all(service, "vera")
+
+
+def test_account_s_name_keeps_its_case_and_a_person_s_has_none(service: Service) -> None:
+    sync(service, leave_of("api:Zoe", 30), leave_of("Vera", 30, uid="2"))
+    assert [each["person"] for each in listed(service, "?person=api:Zoe")] == ["api:Zoe"]
+    assert [each["person"] for each in listed(service, "?person=vera")] == ["vera"]
+    cancel_all(service, "api:Zoe")
+    cancel_all(service, "vera")
+
+
+class RefusingShell(Shell):
+    """A command line to whose questions about one person the authority says no."""
+
+    def ask(self, op: str, **args: Any) -> Any:
+        if args.get("body", {}).get("person") == "ada" or args.get("leave") == 0:
+            raise Refusal("conflict", "ada has 1000 leaves booked: have some cancelled first")
+        return super().ask(op, **args)
+
+
+def test_what_one_is_refused_keeps_nobody_else_s_leave_back(service: Service) -> None:
+    (service.scratch / "holidays.ics").write_bytes(calendar(leave_of("ada", 30), leave_of("vera", 30)))
+    shell = RefusingShell(data=service.data)
+    (feed,) = shell.config().leave.feeds
+    done = sync_feed(shell, feed, now_ms(), at_once=True)
+    assert done is not None
+    assert done.problem == "1 refused, the first: ada has 1000 leaves booked: have some cancelled first"
+    assert [each["leave"] for each in listed(service, "?person=vera")] == list(done.booked)
+    cancel_all(service, "vera")
+
+
+def test_leave_that_is_shown_of_whom_the_policy_has_no_more_is_not_withdrawn(service: Service) -> None:
+    policy = service.scratch / "policy.toml"
+    without = service.scratch / "without.toml"
+    without.write_text(policy.read_text().replace('name = "eve"', 'name = "evelyn"'))
+    (seq,) = sync(service, leave_of("eve", 30))["booked"]
+    service.order("policy", "apply", without)
+    done = sync(service, check=False)
+    assert (done["withdrawn"], done["problem"]) == ([], "the policy has no person eve")
+    service.order("policy", "apply", policy)
+    assert (sync(service)["withdrawn"], sync(service)["booked"]) == ([], [])
+    cancel(service, seq)
+
+
+def test_other_event_of_days_that_were_overruled_is_booked(service: Service) -> None:
+    (seq,) = sync(service, leave_of("vera", 50, days=9, uid="cancelled"))["booked"]
+    cancel(service, seq)
+    sync(service)
+    (again,) = sync(service, leave_of("vera", 50, days=9, uid="another"))["booked"]
+    cancel(service, again)
+
+
+def test_withdrawn_leave_that_was_made_to_end_sooner_is_booked_when_it_is_shown_again(
+    service: Service,
+) -> None:
+    vacation = leave_of("vera", 50, days=9)
+    (seq,) = sync(service, vacation)["booked"]
+    assert sync(service, leave_of("nobody-else", 90), check=False)["withdrawn"] == [seq]
+    give_order(service, CancelLeave(leave=seq, ends_s=int(time.time()) + 55 * DAY))
+    assert sync(service, check=False)["withdrawn"] == [seq]
+    (again,) = sync(service, vacation)["booked"]
+    assert again != seq
+    cancel_all(service, "vera")
+
+
 def test_what_an_operator_overrules_is_not_booked_again_until_the_event_changes(service: Service) -> None:
     near, later, latest = (
         time.strftime("%Y%m%d", time.gmtime(time.time() + days * DAY)) for days in (50, 60, 61)
@@ -212,6 +297,24 @@ def test_calendar_file_is_imported(service: Service, tmp_path: Path) -> None:
     assert [each["person"] for each in done["booked"]] == ["ada", "ada"]
     for each in done["booked"]:
         cancel(service, each["leave"])
+
+
+def test_import_goes_on_after_a_refusal_tells_it_and_fails(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "team.ics"
+    events = [leave_of(each, 30, uid=each) for each in ("aaron", "Ada Lovelace", "vera")]
+    file.write_bytes(calendar(*events))
+    arguments = ("leave", "import", file, "--summary", "Leave: {person}")
+    failed = service.cli(*arguments, "--json", check=False)
+    done = json.loads(failed.stdout)
+    assert (failed.returncode, failed.stderr) == (1, "")
+    assert [each["person"] for each in done["booked"]] == ["vera"]
+    problems = {each["person"]: each["problem"] for each in done["refused"]}
+    assert "the policy has no person aaron" in problems["aaron"]
+    assert "person: got 'ada lovelace', expected" in problems["ada lovelace"]
+    shown = service.cli(*arguments, check=False)
+    assert shown.returncode == 1
+    assert "the policy has no person aaron" in shown.stdout
+    cancel_all(service, "vera")
 
 
 @pytest.mark.parametrize(

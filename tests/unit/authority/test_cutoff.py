@@ -18,6 +18,7 @@ def certificate(seq: int) -> IssuedCertificate:
         subject="mtls:alice",
         subject_key=b"k" * 32,
         ca_key="SHA256:ca",
+        valid_after=0,
         valid_before=NOW_S + 3_600,
         outcome="issued",
         outcome_seq=seq + 1,

@@ -45,6 +45,7 @@ class Locking:
                 subject=subject,
                 subject_key=b"k" * 32,
                 ca_key="SHA256:ca",
+                valid_after=0,
                 valid_before=NOW_MS // 1000 + 3_600,
                 outcome="issued",
             )

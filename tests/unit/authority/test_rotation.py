@@ -46,6 +46,7 @@ def certificate(seq: int, ca_key: str, valid_before: int) -> IssuedCertificate:
         subject="mtls:alice",
         subject_key=b"",
         ca_key=ca_key,
+        valid_after=0,
         valid_before=valid_before,
         outcome="issued",
     )
