@@ -54,8 +54,11 @@ class Evidence:
     _lost: bool = False
 
     def take(self, entry: verifier.Entry) -> None:
-        """Check the next entry and fold it in; after one that cannot be folded nothing can be judged."""
-        if self._lost:
+        """Check the next entry and fold it in; after one that cannot be folded nothing can be judged.
+
+        What the structural verifier did not hand on is missing too: it may have changed anything.
+        """
+        if self._is_lost_at(entry.seq):
             return
         own = Entry(
             seq=entry.seq,
@@ -80,8 +83,10 @@ class Evidence:
             found = error.code if isinstance(error, Found) else code
             self.findings.add(found, entry.seq, f"{entry.kind}: {_say(error)}")
 
-    def conclude(self) -> None:
-        """Name what is left over at the end of the log."""
+    def conclude(self, size: int) -> None:
+        """Name what is left over at the end of a log of so many entries; once lost, nobody knows."""
+        if self._is_lost_at(size):
+            return
         for run in (self._phases, self._leave, self._uses):
             try:
                 run.conclude()
@@ -98,13 +103,19 @@ class Evidence:
         try:
             self._state.apply(entry)
         except UnknownEntry as error:
-            self._lost = True
-            self.findings.add(Code.UNKNOWN_KIND, entry.seq, str(error))
+            self._lose(Code.UNKNOWN_KIND, entry.seq, str(error))
         except _MALFORMED as error:
-            self._lost = True
-            self.findings.add(
-                Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {_say(error)}"
-            )
+            self._lose(Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {_say(error)}")
+
+    def _is_lost_at(self, seq: int) -> bool:
+        """Say whether something before this entry kept the state from being what it must."""
+        if not self._lost and seq != self._state.size:
+            self._lose(Code.UNKNOWN_KIND, self._state.size, "not understood: nothing from here on is judged")
+        return self._lost
+
+    def _lose(self, code: Code, seq: int, message: str) -> None:
+        self._lost = True
+        self.findings.add(code, seq, message)
 
     def _check_run(self, entry: Entry) -> None:
         self._cuts.follow(entry)

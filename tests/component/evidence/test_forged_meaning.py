@@ -171,6 +171,33 @@ def test_intent_without_an_outcome_is_inconclusive(tmp_path: Path, honest: Entri
     assert [finding.code for finding in report.findings] == [Code.OPEN_INTENT]
 
 
+@pytest.mark.parametrize("newer", ["another kind", "another version"])
+def test_log_that_a_newer_version_wrote_is_inconclusive_whatever_rests_on_its_entries(
+    tmp_path: Path, honest: Entries, newer: str
+) -> None:
+    place = next(place for place, (kind, _) in enumerate(honest) if kind == "policy.applied")
+    data = honest[place][1]
+    path = tmp_path / "newer.db"
+    if newer == "another kind":
+        honest[place] = ("policy.adopted", data)
+        report = judge(path, honest)
+    else:
+        report = judge(path, honest, versions={place: 2})
+    assert report.verdict is Verdict.INCONCLUSIVE, report.to_json()
+    assert [(finding.code, finding.seq) for finding in report.findings] == [(Code.UNKNOWN_KIND, place)]
+
+
+def test_what_comes_after_a_booking_and_is_not_understood_may_be_its_revocation(
+    tmp_path: Path, honest: Entries
+) -> None:
+    person = find(honest, "certificate.intent")["identity"]
+    name = f"{person['provider']}:{person['subject']}"
+    leave = {"person": name, "identities": [name], "starts_s": NOW_MS // 1000, "ends_s": NOW_MS // 1000 + 60}
+    honest += [("leave.booked", leave | {"by": person}), ("certificate.withdrawn", {})]
+    report = judge(tmp_path / "newer.db", honest)
+    assert report.verdict is Verdict.INCONCLUSIVE, report.to_json()
+
+
 def hostile() -> Iterator[tuple[str, str, Any]]:
     for value in ("", "AAAA", "!"):
         yield "certificate.intent", "tbs", value
