@@ -28,6 +28,7 @@ from appliance.evidence.keys import FirstPhases, check_halt, check_opened, check
 from appliance.evidence.leave import LeaveChecks
 from appliance.evidence.orders import OrderChecks
 from appliance.evidence.outcomes import OutcomeChecks, WrongOutcome
+from appliance.evidence.repetition import check_repetition
 from appliance.evidence.uses import UseChecks
 from appliance.policy.document import Policy
 from appliance.ssh.errors import SshFormatError
@@ -142,6 +143,7 @@ class Evidence:
 
     def _check_intent(self, entry: Entry) -> None:
         self._outcomes.begin(self._state, entry)
+        check_repetition(self._state, entry)
         check_intent(self._state, entry)
         self.checked["replayed decisions"] += 1
 
