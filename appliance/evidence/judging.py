@@ -21,7 +21,7 @@ from appliance.errors import ChanceryError
 from appliance.evidence.acts import check_act
 from appliance.evidence.approvals import check_answered, check_requested
 from appliance.evidence.certificates import check_denial, check_intent
-from appliance.evidence.cuts import CutChecks, WrongCut
+from appliance.evidence.cuts import CutChecks
 from appliance.evidence.findings import Code, Findings, Found
 from appliance.evidence.holidays import check_holidays
 from appliance.evidence.keys import FirstPhases, check_halt, check_opened, check_phase
@@ -97,7 +97,7 @@ class Evidence:
             self.findings.add(
                 Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
             )
-        for seq, message, goes_on in self._cuts.conclude(self._state.head_ms):
+        for seq, message, goes_on in self._cuts.conclude(self._state, self._policy()):
             self.findings.add(Code.OPEN_CUT if goes_on else Code.OMITTED_REVOCATION, seq, message)
 
     def _fold(self, entry: Entry) -> None:
@@ -160,7 +160,6 @@ class Evidence:
         self.checked["replayed refusals"] += check_denial(self._state, entry)
 
     def _check_revoked(self, entry: Entry) -> None:
-        self._cuts.settle(self._state, entry)
         if "serial" in entry.data and self._state.find_certificate(int(str(entry.data["serial"]))) is None:
             raise WrongOutcome("there is no such certificate to revoke")
         by = entry.data["by"]
@@ -170,13 +169,16 @@ class Evidence:
             self._cuts.revoke(self._state, self._policy(), entry)
             self.checked["revocations by a lock"] += 1
 
+    def _settle(self, entry: Entry) -> None:
+        if entry.kind == "certificate.revoked":
+            self._cuts.settle(self._state, entry)
+
     def _check_lock_placed(self, entry: Entry) -> None:
         self._cuts.place(self._state, self._policy(), entry)
         self._check_act(entry, "lock.place")
 
     def _check_lock_lifted(self, entry: Entry) -> None:
-        if entry.data["lock"] not in self._state.locks.in_force:
-            raise WrongCut(f"entry {entry.data['lock']} is no lock in force")
+        self._cuts.lift(self._state, entry)
 
     def _policy(self) -> Policy:
         return Policy() if self._state.applied is None else self._state.applied.policy
@@ -225,6 +227,7 @@ _STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
     (Evidence._check_leave, Code.BAD_MEANING),
     (Evidence._check_use, Code.BAD_MEANING),
     (Evidence._check_kind, Code.BAD_MEANING),
+    (Evidence._settle, Code.BAD_MEANING),
 )
 _CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
     "certificate.intent": Evidence._check_intent,
