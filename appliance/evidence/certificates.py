@@ -10,10 +10,10 @@ from appliance.authority.fold.records import AppliedPolicy
 from appliance.authority.fold.state import State
 from appliance.authority.issuing.plan import Planned, cite_approvals, evaluate, plan_certificate
 from appliance.errors import Refusal
+from appliance.evidence.credentials import WrongIntent, check_credential
 from appliance.evidence.findings import Code, Found
 from appliance.evidence.hours import OtherTimeZones, by_other_rules, lies_in_window, records_hours
 from appliance.evidence.relaxed import decide_but_hours
-from appliance.identity.api import CLAIM, PROVIDER
 from appliance.identity.identity import Identity
 from appliance.policy.evaluate import REPLAYABLE, Denial, Profile
 from appliance.policy.zones import TZDATA
@@ -21,12 +21,6 @@ from appliance.requests import HostRequest, UserRequest, request_from_data
 from appliance.ssh.certificate import decode_tbs
 from appliance.ssh.content import CertificateContent
 from audit.entry import Entry
-
-
-class WrongIntent(Found):
-    """An intent that contradicts what was on record when it was written."""
-
-    code = Code.WRONG_INTENT
 
 
 class NotAllowed(Found):
@@ -58,7 +52,7 @@ def check_intent(state: State, entry: Entry) -> None:
     if applied is None or data["policy"] != applied.seq or data["evaluator"] not in REPLAYABLE:
         raise WrongIntent("does not cite the policy in force, or cites another evaluator")
     request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
-    _check_credential(state, delegate or identity, entry.time_ms // 1000)
+    check_credential(state, delegate or identity, entry.time_ms // 1000)
     content = decode_tbs(base64.b64decode(data["tbs"], validate=True))
     if not lies_in_window(data, content.valid_after, content.valid_before):
         raise NotAllowed("the certificate is valid outside the window that its intent records")
@@ -168,17 +162,6 @@ def _read_requester(data: Mapping[str, Any]) -> tuple[Identity, Identity | None]
     if "host" in data:
         raise WrongIntent("nobody asks on behalf of others for a host's certificate")
     return Identity.from_data(data["on_behalf_of"]), identity
-
-
-def _check_credential(state: State, identity: Identity, now_s: int) -> None:
-    claim = identity.claim(CLAIM)
-    if identity.provider != PROVIDER:
-        return
-    known = None if claim is None else state.credentials.get(claim)
-    if known is None or (known.subject, known.kind) != (identity.subject, identity.kind):
-        raise WrongIntent(f"{identity} shows a credential that is not his")
-    if known.revoked or (known.expires_s is not None and known.expires_s <= now_s):
-        raise WrongIntent(f"the credential {known.id} was revoked or had expired")
 
 
 def _find_profile(

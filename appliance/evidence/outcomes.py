@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.authority.fold.state import State
-from appliance.evidence.certificates import WrongIntent
+from appliance.evidence.credentials import WrongIntent
 from appliance.evidence.findings import Code, Found
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey

@@ -11,7 +11,7 @@ from typing import Any
 
 from appliance.authority.fold.records import IssuedCertificate
 from appliance.authority.fold.state import State
-from appliance.evidence.certificates import WrongIntent
+from appliance.evidence.credentials import WrongIntent
 from audit.entry import Entry
 
 
