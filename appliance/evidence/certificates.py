@@ -15,7 +15,7 @@ from appliance.evidence.findings import Code, Found
 from appliance.evidence.hours import OtherTimeZones, by_other_rules, lies_in_window, records_hours
 from appliance.evidence.relaxed import decide_but_hours
 from appliance.identity.identity import Identity
-from appliance.policy.evaluate import REPLAYABLE, Denial, Profile
+from appliance.policy.evaluate import Denial, Profile
 from appliance.policy.zones import TZDATA
 from appliance.requests import HostRequest, UserRequest, request_from_data
 from appliance.ssh.certificate import decode_tbs
@@ -38,7 +38,7 @@ class WrongDenial(Found):
 def check_intent(state: State, entry: Entry) -> None:
     """Check an intent on the state before it.
 
-    1. It cites the policy in force and an evaluator that decided as this one does.
+    1. It cites the policy in force.
     2. Its request, identity and credential are ones that could be.
     3. The replayed decision gives a certificate with the same principals, window, options and extensions,
        resting on the same grants or host, and inside the same hours.
@@ -49,8 +49,8 @@ def check_intent(state: State, entry: Entry) -> None:
     """
     data: Mapping[str, Any] = entry.data
     applied = state.applied
-    if applied is None or data["policy"] != applied.seq or data["evaluator"] not in REPLAYABLE:
-        raise WrongIntent("does not cite the policy in force, or cites another evaluator")
+    if applied is None or data["policy"] != applied.seq:
+        raise WrongIntent("does not cite the policy in force")
     request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
     check_credential(state, delegate or identity, entry.time_ms // 1000)
     content = decode_tbs(base64.b64decode(data["tbs"], validate=True))
