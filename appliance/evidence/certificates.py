@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from appliance.authority.fold.records import AppliedPolicy
 from appliance.authority.fold.state import State
@@ -15,12 +15,15 @@ from appliance.evidence.findings import Code, Found
 from appliance.evidence.hours import OtherTimeZones, by_other_rules, lies_in_window, records_hours
 from appliance.evidence.relaxed import decide_but_hours
 from appliance.identity.identity import Identity
-from appliance.policy.evaluate import Denial, Profile
+from appliance.policy.evaluate import DEFAULT_DENY, Denial, Profile
 from appliance.policy.zones import TZDATA
 from appliance.requests import HostRequest, UserRequest, request_from_data
 from appliance.ssh.certificate import decode_tbs
 from appliance.ssh.content import CertificateContent
 from audit.entry import Entry
+
+# By which a grant that offers what was asked for refuses it, beside what it requires.
+_OF_GRANTS: Final = frozenset({"dates", "leave", "schedule", "time-left", "delegates", "narrowing"})
 
 
 class NotAllowed(Found):
@@ -136,22 +139,32 @@ def check_denial(state: State, entry: Entry) -> bool:
     which time zone rules a schedule was shut is not either.
 
     Raises:
-        WrongDenial: that rule did not refuse it.
+        WrongDenial: that rule did not refuse it, or not then.
     """
     data: Mapping[str, Any] = entry.data
-    if state.applied is None or "shortened" in data:
-        return False
-    if not data["first_ms"] == data["last_ms"] == entry.time_ms:
+    applied, now_s = state.in_force(), entry.time_ms // 1000
+    if not data["first_ms"] <= data["last_ms"] <= entry.time_ms:
+        raise WrongDenial("its moments are out of order, or yet to come")
+    if "shortened" in data or data["first_ms"] != entry.time_ms:
         return False
     request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
-    outcome = evaluate(
-        state, state.applied, identity, request, now_s=entry.time_ms // 1000, delegate=delegate
-    )
-    if not isinstance(outcome, Denial) or outcome.rule != data["rule"]:
-        if state.applied.policy.schedules:
-            return False
-        raise WrongDenial(f"the rule {data['rule']!r} did not refuse this request")
-    return True
+    outcome = evaluate(state, applied, identity, request, now_s=now_s, delegate=delegate)
+    replayed = outcome.rule if isinstance(outcome, Denial) else None
+    if replayed == data["rule"]:
+        return True
+    held = applied.policy.held_by(identity) if isinstance(request, UserRequest) else []
+    if any(filed.grant.when for filed in held) and _may_be_by_hours(data["rule"], replayed):
+        return False
+    raise WrongDenial(f"the rule {data['rule']!r} did not refuse this request")
+
+
+def _may_be_by_hours(recorded: str, replayed: str | None) -> bool:
+    """Say whether other hours may have made one rule of the other; None is a request that is granted.
+
+    That no grant gives something is by no hours; where one gives it that is shut, its obstacle is the rule.
+    """
+    rules = [recorded, replayed] if recorded == DEFAULT_DENY else [recorded]
+    return any(rule in _OF_GRANTS or rule.startswith("require.") for rule in rules if rule is not None)
 
 
 def _read_requester(data: Mapping[str, Any]) -> tuple[Identity, Identity | None]:

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from appliance.authority.fold.state import State, UnknownEntry
-from appliance.errors import ChanceryError
 from appliance.evidence.acts import check_act
 from appliance.evidence.approvals import check_answered, check_requested
 from appliance.evidence.certificates import check_denial, check_intent
 from appliance.evidence.cuts import CutChecks
-from appliance.evidence.findings import Code, Findings, Found
+from appliance.evidence.findings import MALFORMED, Code, Findings, Found, say
 from appliance.evidence.holidays import check_holidays
+from appliance.evidence.hours import OtherTimeZones
 from appliance.evidence.keys import FirstPhases, check_halt, check_opened, check_phase
 from appliance.evidence.leave import LeaveChecks
 from appliance.evidence.orders import OrderChecks
@@ -33,12 +33,8 @@ from appliance.evidence.repetition import check_repetition
 from appliance.evidence.uses import UseChecks
 from appliance.policy.document import Policy
 from appliance.policy.evaluate import REPLAYABLE
-from appliance.ssh.errors import SshFormatError
 from audit import verifier
 from audit.entry import Entry, JsonValue, LeafHash
-
-# What malformed data, which the schemas let pass, raise in code that reads them.
-_MALFORMED: Final = (ChanceryError, SshFormatError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(slots=True)
@@ -76,8 +72,11 @@ class Evidence:
         if _is_decided_anew(own):
             self._lose(Code.UNKNOWN_KIND, own.seq, "decided by an evaluator that this version does not know")
             return
+        found = self.findings.count
         for check, code in _STEPS:
             self._run(check, code, own)
+        if own.kind in _COUNTED and self.findings.count == found:
+            self.checked[_COUNTED[own.kind]] += 1
         self._fold(own)
         if own.kind == "policy.applied" and not self._lost:
             self._run(Evidence._check_holidays, Code.BAD_MEANING, own)
@@ -85,9 +84,9 @@ class Evidence:
     def _run(self, check: Callable[[Evidence, Entry], None], code: Code, entry: Entry) -> None:
         try:
             check(self, entry)
-        except _MALFORMED as error:
+        except MALFORMED as error:
             found = error.code if isinstance(error, Found) else code
-            self.findings.add(found, entry.seq, f"{entry.kind}: {_say(error)}")
+            self.findings.add(found, entry.seq, f"{entry.kind}: {say(error)}")
 
     def conclude(self, size: int) -> None:
         """Name what is left over at the end of a log of so many entries; once lost, nobody knows."""
@@ -110,8 +109,8 @@ class Evidence:
             self._state.apply(entry)
         except UnknownEntry as error:
             self._lose(Code.UNKNOWN_KIND, entry.seq, str(error))
-        except _MALFORMED as error:
-            self._lose(Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {_say(error)}")
+        except MALFORMED as error:
+            self._lose(Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {say(error)}")
 
     def _is_lost_at(self, seq: int) -> bool:
         """Say whether something before this entry kept the state from being what it must."""
@@ -136,20 +135,20 @@ class Evidence:
     def _check_intent(self, entry: Entry) -> None:
         self._outcomes.begin(self._state, entry)
         check_repetition(self._state, entry)
-        check_intent(self._state, entry)
+        try:
+            check_intent(self._state, entry)
+        except OtherTimeZones:
+            self.checked["decisions replayed in all but their hours"] += 1
+            raise
         self.checked["replayed decisions"] += 1
 
     def _check_issued(self, entry: Entry) -> None:
         self._outcomes.issue(self._state, entry)
-        self.checked["outcomes"] += 1
         self.checked["CA signatures"] += 1
 
-    def _check_unfulfilled(self, entry: Entry) -> None:
-        self._outcomes.fail(entry)
-        self.checked["outcomes"] += 1
-
     def _check_denied(self, entry: Entry) -> None:
-        self.checked["replayed refusals"] += check_denial(self._state, entry)
+        replayed = check_denial(self._state, entry)
+        self.checked["replayed refusals" if replayed else "refusals not replayed"] += 1
 
     def _check_revoked(self, entry: Entry) -> None:
         if "serial" in entry.data and self._state.find_certificate(int(str(entry.data["serial"]))) is None:
@@ -157,7 +156,9 @@ class Evidence:
         by = entry.data["by"]
         if not isinstance(by, int):
             self._check_act(entry, "certificate.revoke")
-        elif not self._leave.is_cause(by, str(entry.data.get("serial"))):
+        elif self._leave.is_cause(by, str(entry.data.get("serial"))):
+            self.checked["revocations by leave"] += 1
+        else:
             self._cuts.revoke(self._state, self._policy(), entry)
             self.checked["revocations by a lock"] += 1
 
@@ -172,36 +173,15 @@ class Evidence:
     def _policy(self) -> Policy:
         return Policy() if self._state.applied is None else self._state.applied.policy
 
-    def _check_credential_revoked(self, entry: Entry) -> None:
-        self._check_act(entry, "credential.revoke")
-
     def _check_act(self, entry: Entry, act: str) -> None:
         check_act(self._state, entry.data["by"], act)
         self.checked["entitlements"] += 1
-
-    def _check_approval_answered(self, entry: Entry) -> None:
-        check_answered(self._state, entry)
-        self.checked["approval signatures"] += 1
-
-    def _check_ca(self, entry: Entry) -> None:
-        check_phase(self._state, entry)
-        self.checked["key phases"] += 1
-
-    def _check_halted(self, entry: Entry) -> None:
-        check_halt(self._state, entry)
-        self.checked["key phases"] += 1
 
 
 def _is_decided_anew(entry: Entry) -> bool:
     """Say whether a newer version decided, by rules that are not at hand."""
     evaluator = entry.data.get("evaluator")
     return isinstance(evaluator, int) and evaluator not in REPLAYABLE
-
-
-def _say(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"no {error}"
-    return str(error).splitlines()[0] if str(error) else "malformed"
 
 
 _Check = Callable[[Evidence, Entry], None]
@@ -216,23 +196,45 @@ _STEPS: Final[tuple[tuple[_Check, Code], ...]] = (
     (Evidence._check_kind, Code.BAD_MEANING),
     (Evidence._settle, Code.BAD_MEANING),
 )
+# Of kinds that no check of their own counts: each without a finding.
+_COUNTED: Final[Mapping[str, str]] = {
+    "certificate.issued": "outcomes",
+    "certificate.failed": "outcomes",
+    "certificate.abandoned": "outcomes",
+    "policy.applied": "policies",
+    "host.registered": "registrations",
+    "host.removed": "registrations",
+    "credential.created": "registrations",
+    "credential.used": "counted uses",
+    "leave.booked": "entries about leave",
+    "leave.withdrawn": "entries about leave",
+    "leave.cancelled": "entries about leave",
+    "lock.lifted": "lifted locks",
+    "approval.given": "approval signatures",
+    "approval.refused": "approval signatures",
+    "ca.created": "key phases",
+    "ca.trusted": "key phases",
+    "ca.signing": "key phases",
+    "ca.retired": "key phases",
+    "ca.halted": "key phases",
+}
 _CHECKS: Final[Mapping[str, _Check]] = {
     "certificate.intent": Evidence._check_intent,
     "certificate.issued": Evidence._check_issued,
-    "certificate.failed": Evidence._check_unfulfilled,
-    "certificate.abandoned": Evidence._check_unfulfilled,
+    "certificate.failed": lambda self, entry: self._outcomes.fail(entry),
+    "certificate.abandoned": lambda self, entry: self._outcomes.fail(entry),
     "certificate.denied": Evidence._check_denied,
     "certificate.revoked": Evidence._check_revoked,
-    "credential.revoked": Evidence._check_credential_revoked,
+    "credential.revoked": lambda self, entry: self._check_act(entry, "credential.revoke"),
     "lock.placed": Evidence._check_lock_placed,
     "lock.lifted": lambda self, entry: self._cuts.lift(self._state, entry),
     "approval.requested": lambda self, entry: check_requested(self._state, entry),
-    "approval.given": Evidence._check_approval_answered,
-    "approval.refused": Evidence._check_approval_answered,
-    "ca.created": Evidence._check_ca,
-    "ca.trusted": Evidence._check_ca,
-    "ca.signing": Evidence._check_ca,
-    "ca.retired": Evidence._check_ca,
-    "ca.halted": Evidence._check_halted,
+    "approval.given": lambda self, entry: check_answered(self._state, entry),
+    "approval.refused": lambda self, entry: check_answered(self._state, entry),
+    "ca.created": lambda self, entry: check_phase(self._state, entry),
+    "ca.trusted": lambda self, entry: check_phase(self._state, entry),
+    "ca.signing": lambda self, entry: check_phase(self._state, entry),
+    "ca.retired": lambda self, entry: check_phase(self._state, entry),
+    "ca.halted": lambda self, entry: check_halt(self._state, entry),
     "log.opened": lambda _self, entry: check_opened(entry),
 }

@@ -63,7 +63,7 @@ def verify_evidence(
     return EvidenceReport(
         structure=structure,
         findings=tuple(evidence.findings),
-        finding_count=sum(evidence.findings.counts.values()),
+        finding_count=evidence.findings.count,
         checked=dict(evidence.checked),
         verdict=worst,
     )

@@ -39,6 +39,8 @@ def test_honest_log_is_verified_and_says_what_was_checked(tmp_path: Path, honest
     assert report.checked == {
         "order signatures": 4,
         "key phases": 6,
+        "policies": 1,
+        "registrations": 1,
         "replayed decisions": 3,
         "outcomes": 3,
         "CA signatures": 3,
@@ -104,6 +106,12 @@ def forge_lost_outcome(entries: Entries) -> None:
     entries.remove(("certificate.issued", find(entries, "certificate.issued", 2)))
 
 
+def forge_abandoned(entries: Entries) -> None:
+    place = next(place for place, (kind, _) in enumerate(entries) if kind == "certificate.issued")
+    data = {"intent": entries[place][1]["intent"], "reason": "too late", "requested": False}
+    entries[place] = ("certificate.abandoned", data)
+
+
 def forge_refusal(entries: Entries) -> None:
     find(entries, "certificate.denied")["identity"]["subject"] = "alice"
 
@@ -146,6 +154,7 @@ FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
     forge_policy_seq: {Code.WRONG_INTENT},
     forge_ca_signature: {Code.BAD_CA_SIGNATURE},
     forge_second_outcome: {Code.WRONG_OUTCOME},
+    forge_abandoned: {Code.WRONG_OUTCOME},
     forge_refusal: {Code.WRONG_DENIAL},
     forge_order_signature: {Code.BAD_ORDER},
     forge_carried_out: {Code.BAD_ORDER},
