@@ -12,9 +12,8 @@ from appliance.authority.approving.answers import AnswerBody, verify_answer
 from appliance.authority.approving.approving import ANSWER_S, answer_context, find_grant
 from appliance.authority.fold.state import State
 from appliance.errors import Refusal
-from appliance.evidence.acts import policy_in_force
+from appliance.evidence.acts import policy_in_force, read_actor
 from appliance.evidence.findings import Code, Found
-from appliance.identity.identity import Identity
 from audit.entry import Entry
 
 
@@ -31,7 +30,7 @@ def check_requested(state: State, entry: Entry) -> None:
         WrongApproval, and whatever malformed data raise.
     """
     data: Mapping[str, Any] = entry.data
-    identity, now_s = Identity.from_data(data["identity"]), entry.time_ms // 1000
+    identity, now_s = read_actor(state, data["identity"]), entry.time_ms // 1000
     try:
         grant = find_grant(policy_in_force(state), identity, data["grant"])
     except Refusal as refusal:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from appliance.authority.fold.records import AppliedPolicy
 from appliance.authority.fold.state import State
 from appliance.authority.issuing.plan import Planned, cite_approvals, evaluate, plan_certificate
 from appliance.errors import Refusal
+from appliance.evidence.credentials import WrongIntent, check_credential
 from appliance.evidence.findings import Code, Found
 from appliance.evidence.hours import OtherTimeZones, by_other_rules, lies_in_window, records_hours
 from appliance.evidence.relaxed import decide_but_hours
-from appliance.identity.api import CLAIM, PROVIDER
 from appliance.identity.identity import Identity
-from appliance.policy.evaluate import REPLAYABLE, Denial, Profile
+from appliance.policy.evaluate import DEFAULT_DENY, Denial, Profile
 from appliance.policy.zones import TZDATA
 from appliance.requests import HostRequest, UserRequest, request_from_data
 from appliance.ssh.certificate import decode_tbs
 from appliance.ssh.content import CertificateContent
 from audit.entry import Entry
 
-
-class WrongIntent(Found):
-    """An intent that contradicts what was on record when it was written."""
-
-    code = Code.WRONG_INTENT
+# By which a grant that offers what was asked for refuses it, beside what it requires.
+_OF_GRANTS: Final = frozenset({"dates", "leave", "schedule", "time-left", "delegates", "narrowing"})
 
 
 class NotAllowed(Found):
@@ -44,7 +41,7 @@ class WrongDenial(Found):
 def check_intent(state: State, entry: Entry) -> None:
     """Check an intent on the state before it.
 
-    1. It cites the policy in force and an evaluator that decided as this one does.
+    1. It cites the policy in force.
     2. Its request, identity and credential are ones that could be.
     3. The replayed decision gives a certificate with the same principals, window, options and extensions,
        resting on the same grants or host, and inside the same hours.
@@ -55,10 +52,10 @@ def check_intent(state: State, entry: Entry) -> None:
     """
     data: Mapping[str, Any] = entry.data
     applied = state.applied
-    if applied is None or data["policy"] != applied.seq or data["evaluator"] not in REPLAYABLE:
-        raise WrongIntent("does not cite the policy in force, or cites another evaluator")
+    if applied is None or data["policy"] != applied.seq:
+        raise WrongIntent("does not cite the policy in force")
     request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
-    _check_credential(state, delegate or identity, entry.time_ms // 1000)
+    check_credential(state, delegate or identity, entry.time_ms // 1000)
     content = decode_tbs(base64.b64decode(data["tbs"], validate=True))
     if not lies_in_window(data, content.valid_after, content.valid_before):
         raise NotAllowed("the certificate is valid outside the window that its intent records")
@@ -142,22 +139,32 @@ def check_denial(state: State, entry: Entry) -> bool:
     which time zone rules a schedule was shut is not either.
 
     Raises:
-        WrongDenial: that rule did not refuse it.
+        WrongDenial: that rule did not refuse it, or not then.
     """
     data: Mapping[str, Any] = entry.data
-    if state.applied is None or "shortened" in data:
-        return False
-    if not data["first_ms"] == data["last_ms"] == entry.time_ms:
+    applied, now_s = state.in_force(), entry.time_ms // 1000
+    if not data["first_ms"] <= data["last_ms"] <= entry.time_ms:
+        raise WrongDenial("its moments are out of order, or yet to come")
+    if "shortened" in data or data["first_ms"] != entry.time_ms:
         return False
     request, (identity, delegate) = request_from_data(data["request"]), _read_requester(data)
-    outcome = evaluate(
-        state, state.applied, identity, request, now_s=entry.time_ms // 1000, delegate=delegate
-    )
-    if not isinstance(outcome, Denial) or outcome.rule != data["rule"]:
-        if state.applied.policy.schedules:
-            return False
-        raise WrongDenial(f"the rule {data['rule']!r} did not refuse this request")
-    return True
+    outcome = evaluate(state, applied, identity, request, now_s=now_s, delegate=delegate)
+    replayed = outcome.rule if isinstance(outcome, Denial) else None
+    if replayed == data["rule"]:
+        return True
+    held = applied.policy.held_by(identity) if isinstance(request, UserRequest) else []
+    if any(filed.grant.when for filed in held) and _may_be_by_hours(data["rule"], replayed):
+        return False
+    raise WrongDenial(f"the rule {data['rule']!r} did not refuse this request")
+
+
+def _may_be_by_hours(recorded: str, replayed: str | None) -> bool:
+    """Say whether other hours may have made one rule of the other; None is a request that is granted.
+
+    That no grant gives something is by no hours; where one gives it that is shut, its obstacle is the rule.
+    """
+    rules = [recorded, replayed] if recorded == DEFAULT_DENY else [recorded]
+    return any(rule in _OF_GRANTS or rule.startswith("require.") for rule in rules if rule is not None)
 
 
 def _read_requester(data: Mapping[str, Any]) -> tuple[Identity, Identity | None]:
@@ -168,17 +175,6 @@ def _read_requester(data: Mapping[str, Any]) -> tuple[Identity, Identity | None]
     if "host" in data:
         raise WrongIntent("nobody asks on behalf of others for a host's certificate")
     return Identity.from_data(data["on_behalf_of"]), identity
-
-
-def _check_credential(state: State, identity: Identity, now_s: int) -> None:
-    claim = identity.claim(CLAIM)
-    if identity.provider != PROVIDER:
-        return
-    known = None if claim is None else state.credentials.get(claim)
-    if known is None or (known.subject, known.kind) != (identity.subject, identity.kind):
-        raise WrongIntent(f"{identity} shows a credential that is not his")
-    if known.revoked or (known.expires_s is not None and known.expires_s <= now_s):
-        raise WrongIntent(f"the credential {known.id} was revoked or had expired")
 
 
 def _find_profile(

@@ -2,8 +2,7 @@
 
 That nothing was issued under a lock shows when decisions are replayed. Here each lock is held to its promise:
 right after it, one entry for each certificate that it was on and that could still be used. What one command
-of the authority does not take may come later, but it has to come, unless the lock is lifted before, or a
-policy takes whose it is from under it.
+of the authority does not take may come later, but it has to come.
 """
 
 from __future__ import annotations
@@ -68,6 +67,7 @@ class CutChecks:
             return
         self._running = None
         if len(cut.owed) > cut.later:
+            del self._open[cut.lock]
             raise Omitted(
                 f"{_count(len(cut.owed) - cut.later)} of the lock {cut.lock} were not revoked with it"
             )
@@ -100,14 +100,31 @@ class CutChecks:
     def revoke(self, state: State, policy: Policy, entry: Entry) -> None:
         """Check a revocation that a lock caused: it is in force, and on that certificate.
 
+        What a cut that goes on owes is right, though the lock was lifted or the policy changed meanwhile.
+
         Raises:
             WrongCut: it is not.
         """
         data: Mapping[str, Any] = entry.data
-        lock = state.locks.in_force.get(data["by"])
+        lock, cut = state.locks.in_force.get(data["by"]), self._open.get(data["by"])
         known = state.find_certificate(int(data.get("serial", 0)))
+        if known is not None and cut is not None and known.seq in cut.owed:
+            return
         if lock is None or known is None or not covers(state, policy, lock, known):
             raise WrongCut(f"entry {data['by']} is neither a lock nor a leave that is on what is revoked")
+
+    def lift(self, state: State, entry: Entry) -> None:
+        """Check that a lock which is lifted was in force, and that its cut had not been given up.
+
+        Raises:
+            WrongCut, Omitted.
+        """
+        data: Mapping[str, Any] = entry.data
+        if data["lock"] not in state.locks.in_force:
+            raise WrongCut(f"entry {data['lock']} is no lock in force")
+        cut = self._open.get(data["lock"])
+        if cut is not None and entry.time_ms - cut.last_ms >= _PATIENCE_MS:
+            raise Omitted(f"{_count(len(cut.owed))} that the lock was on had not been revoked")
 
     def settle(self, state: State, entry: Entry) -> None:
         """Take off what a revocation settles, whoever made it."""
@@ -121,27 +138,18 @@ class CutChecks:
             if not cut.owed:
                 del self._open[cut.lock]
 
-    def lift(self, lock: int) -> None:
-        """Owe nothing more to a lock that was lifted, which ended its cut."""
-        self._open.pop(lock, None)
+    def conclude(self, state: State, policy: Policy) -> Iterator[tuple[int, str, bool]]:
+        """Yield what is owed at the end of the log: the lock, in words, and whether it may yet come.
 
-    def reconsider(self, state: State, policy: Policy) -> None:
-        """Owe nothing more of those whom a policy that was just applied has taken from under a lock."""
-        for cut in list(self._open.values()):
-            lock = state.locks.in_force[cut.lock]
-            held = ((seq, state.certificates.get(seq)) for seq in cut.owed)
-            cut.owed = {seq for seq, each in held if each is None or covers(state, policy, lock, each)}
-            if not cut.owed:
-                del self._open[cut.lock]
-
-    def conclude(self, head_ms: int) -> Iterator[tuple[int, str, bool]]:
-        """Yield what is owed at the end of the log: the lock, in words, and whether it may yet come."""
+        A lock that was lifted, or is not on a certificate any more, owes nothing.
+        """
         for cut in self._open.values():
-            yield (
-                cut.lock,
-                f"{_count(len(cut.owed))} that the lock is on were not revoked",
-                head_ms - cut.last_ms < _PATIENCE_MS and (cut is self._running or len(cut.owed) <= cut.later),
-            )
+            lock = state.locks.in_force.get(cut.lock)
+            known = (state.certificates[seq] for seq in cut.owed if seq in state.certificates)
+            owed = [each for each in known if lock is not None and covers(state, policy, lock, each)]
+            if owed:
+                goes_on = state.head_ms - cut.last_ms < _PATIENCE_MS
+                yield cut.lock, f"{_count(len(owed))} that the lock is on were not revoked", goes_on
 
 
 def _count(number: int) -> str:

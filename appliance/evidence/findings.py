@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import ClassVar, Final
 
 from appliance.errors import ChanceryError
+from appliance.ssh.errors import SshFormatError
 from audit.verifier import Verdict
 
 # As in the structural report: a reader needs the first few of each.
@@ -44,6 +45,17 @@ class Code(StrEnum):
 INCONCLUSIVE_CODES: Final = frozenset(
     {Code.OPEN_CUT, Code.OPEN_INTENT, Code.UNKNOWN_KIND, Code.OTHER_TIME_ZONES, Code.OTHER_HOLIDAYS}
 )
+
+
+# What malformed data, which the schemas let pass, raise in code that reads them.
+MALFORMED: Final = (ChanceryError, SshFormatError, ValueError, LookupError, TypeError, AttributeError)
+
+
+def say(error: Exception) -> str:
+    """Return in a line what such an error says."""
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    return str(error).splitlines()[0] if str(error) else "malformed"
 
 
 class Found(ChanceryError):
@@ -90,6 +102,11 @@ class Findings:
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.kept)
+
+    @property
+    def count(self) -> int:
+        """How many there are, those too that are not kept."""
+        return self.counts.total()
 
     @property
     def verdict(self) -> Verdict:

@@ -17,25 +17,24 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from appliance.authority.fold.state import State, UnknownEntry
-from appliance.errors import ChanceryError
 from appliance.evidence.acts import check_act
 from appliance.evidence.approvals import check_answered, check_requested
 from appliance.evidence.certificates import check_denial, check_intent
-from appliance.evidence.cuts import CutChecks, WrongCut
-from appliance.evidence.findings import Code, Findings, Found
+from appliance.evidence.cuts import CutChecks
+from appliance.evidence.findings import MALFORMED, Code, Findings, Found, say
 from appliance.evidence.holidays import check_holidays
+from appliance.evidence.hours import OtherTimeZones
 from appliance.evidence.keys import FirstPhases, check_halt, check_opened, check_phase
 from appliance.evidence.leave import LeaveChecks
 from appliance.evidence.orders import OrderChecks
 from appliance.evidence.outcomes import OutcomeChecks, WrongOutcome
+from appliance.evidence.registrations import check_registration
+from appliance.evidence.repetition import check_repetition
 from appliance.evidence.uses import UseChecks
 from appliance.policy.document import Policy
-from appliance.ssh.errors import SshFormatError
+from appliance.policy.evaluate import REPLAYABLE
 from audit import verifier
 from audit.entry import Entry, JsonValue, LeafHash
-
-# What malformed data, which the schemas let pass, raise in code that reads them.
-_MALFORMED: Final = (ChanceryError, SshFormatError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(slots=True)
@@ -54,8 +53,11 @@ class Evidence:
     _lost: bool = False
 
     def take(self, entry: verifier.Entry) -> None:
-        """Check the next entry and fold it in; after one that cannot be folded nothing can be judged."""
-        if self._lost:
+        """Check the next entry and fold it in; after one that cannot be folded nothing can be judged.
+
+        What the structural verifier did not hand on is missing too: it may have changed anything.
+        """
+        if self._is_lost_at(entry.seq):
             return
         own = Entry(
             seq=entry.seq,
@@ -67,22 +69,29 @@ class Evidence:
             raw=entry.raw,
             leaf_hash=LeafHash(b""),
         )
+        if _is_decided_anew(own):
+            self._lose(Code.UNKNOWN_KIND, own.seq, "decided by an evaluator that this version does not know")
+            return
+        found = self.findings.count
         for check, code in _STEPS:
             self._run(check, code, own)
+        if own.kind in _COUNTED and self.findings.count == found:
+            self.checked[_COUNTED[own.kind]] += 1
         self._fold(own)
         if own.kind == "policy.applied" and not self._lost:
             self._run(Evidence._check_holidays, Code.BAD_MEANING, own)
-            self._cuts.reconsider(self._state, self._policy())
 
     def _run(self, check: Callable[[Evidence, Entry], None], code: Code, entry: Entry) -> None:
         try:
             check(self, entry)
-        except _MALFORMED as error:
+        except MALFORMED as error:
             found = error.code if isinstance(error, Found) else code
-            self.findings.add(found, entry.seq, f"{entry.kind}: {_say(error)}")
+            self.findings.add(found, entry.seq, f"{entry.kind}: {say(error)}")
 
-    def conclude(self) -> None:
-        """Name what is left over at the end of the log."""
+    def conclude(self, size: int) -> None:
+        """Name what is left over at the end of a log of so many entries; once lost, nobody knows."""
+        if self._is_lost_at(size):
+            return
         for run in (self._phases, self._leave, self._uses):
             try:
                 run.conclude()
@@ -92,147 +101,140 @@ class Evidence:
             self.findings.add(
                 Code.OPEN_INTENT, seq, "an intent without an outcome: a signature may exist that is nowhere"
             )
-        for seq, message, goes_on in self._cuts.conclude(self._state.head_ms):
+        for seq, message, goes_on in self._cuts.conclude(self._state, self._policy()):
             self.findings.add(Code.OPEN_CUT if goes_on else Code.OMITTED_REVOCATION, seq, message)
 
     def _fold(self, entry: Entry) -> None:
         try:
             self._state.apply(entry)
         except UnknownEntry as error:
-            self._lost = True
-            self.findings.add(Code.UNKNOWN_KIND, entry.seq, str(error))
-        except _MALFORMED as error:
-            self._lost = True
-            self.findings.add(
-                Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {_say(error)}"
-            )
+            self._lose(Code.UNKNOWN_KIND, entry.seq, str(error))
+        except MALFORMED as error:
+            self._lose(Code.BAD_MEANING, entry.seq, f"cannot be, after what is before it: {say(error)}")
 
-    def _check_run(self, entry: Entry) -> None:
-        self._cuts.follow(entry)
+    def _is_lost_at(self, seq: int) -> bool:
+        """Say whether something before this entry kept the state from being what it must."""
+        if not self._lost and seq != self._state.size:
+            self._lose(Code.UNKNOWN_KIND, self._state.size, "not understood: nothing from here on is judged")
+        return self._lost
 
-    def _check_phases(self, entry: Entry) -> None:
-        self._phases.follow(entry)
+    def _lose(self, code: Code, seq: int, message: str) -> None:
+        self._lost = True
+        self.findings.add(code, seq, message)
 
     def _check_order(self, entry: Entry) -> None:
         self.checked["order signatures"] += self._orders.check(self._state, entry)
 
-    def _check_leave(self, entry: Entry) -> None:
-        self._leave.check(self._state, entry)
-
     def _check_holidays(self, entry: Entry) -> None:
         check_holidays(self._policy(), entry)  # by now the policy that the entry applies
 
-    def _check_use(self, entry: Entry) -> None:
-        self._uses.check(self._state, entry)
-
     def _check_kind(self, entry: Entry) -> None:
-        check = _CHECKS.get(entry.kind)
-        if check is not None:
+        if (check := _CHECKS.get(entry.kind)) is not None:
             check(self, entry)
 
     def _check_intent(self, entry: Entry) -> None:
         self._outcomes.begin(self._state, entry)
-        check_intent(self._state, entry)
+        check_repetition(self._state, entry)
+        try:
+            check_intent(self._state, entry)
+        except OtherTimeZones:
+            self.checked["decisions replayed in all but their hours"] += 1
+            raise
         self.checked["replayed decisions"] += 1
 
     def _check_issued(self, entry: Entry) -> None:
         self._outcomes.issue(self._state, entry)
-        self.checked["outcomes"] += 1
         self.checked["CA signatures"] += 1
 
-    def _check_unfulfilled(self, entry: Entry) -> None:
-        self._outcomes.fail(entry)
-        self.checked["outcomes"] += 1
-
     def _check_denied(self, entry: Entry) -> None:
-        self.checked["replayed refusals"] += check_denial(self._state, entry)
+        replayed = check_denial(self._state, entry)
+        self.checked["replayed refusals" if replayed else "refusals not replayed"] += 1
 
     def _check_revoked(self, entry: Entry) -> None:
-        self._cuts.settle(self._state, entry)
         if "serial" in entry.data and self._state.find_certificate(int(str(entry.data["serial"]))) is None:
             raise WrongOutcome("there is no such certificate to revoke")
         by = entry.data["by"]
         if not isinstance(by, int):
             self._check_act(entry, "certificate.revoke")
-        elif not self._leave.is_cause(by, str(entry.data.get("serial"))):
+        elif self._leave.is_cause(by, str(entry.data.get("serial"))):
+            self.checked["revocations by leave"] += 1
+        else:
             self._cuts.revoke(self._state, self._policy(), entry)
             self.checked["revocations by a lock"] += 1
+
+    def _settle(self, entry: Entry) -> None:
+        if entry.kind == "certificate.revoked":
+            self._cuts.settle(self._state, entry)
 
     def _check_lock_placed(self, entry: Entry) -> None:
         self._cuts.place(self._state, self._policy(), entry)
         self._check_act(entry, "lock.place")
 
-    def _check_lock_lifted(self, entry: Entry) -> None:
-        lock = entry.data["lock"]
-        if lock not in self._state.locks.in_force:
-            raise WrongCut(f"entry {lock} is no lock in force")
-        self._cuts.lift(lock)
-
     def _policy(self) -> Policy:
         return Policy() if self._state.applied is None else self._state.applied.policy
-
-    def _check_credential_revoked(self, entry: Entry) -> None:
-        self._check_act(entry, "credential.revoke")
 
     def _check_act(self, entry: Entry, act: str) -> None:
         check_act(self._state, entry.data["by"], act)
         self.checked["entitlements"] += 1
 
-    def _check_approval_requested(self, entry: Entry) -> None:
-        check_requested(self._state, entry)
 
-    def _check_approval_answered(self, entry: Entry) -> None:
-        check_answered(self._state, entry)
-        self.checked["approval signatures"] += 1
-
-    def _check_ca(self, entry: Entry) -> None:
-        check_phase(self._state, entry)
-        self.checked["key phases"] += 1
-
-    def _check_halted(self, entry: Entry) -> None:
-        check_halt(self._state, entry)
-        self.checked["key phases"] += 1
-
-    def _check_opened(self, entry: Entry) -> None:
-        check_opened(entry)
+def _is_decided_anew(entry: Entry) -> bool:
+    """Say whether a newer version decided, by rules that are not at hand."""
+    evaluator = entry.data.get("evaluator")
+    return isinstance(evaluator, int) and evaluator not in REPLAYABLE
 
 
-def _say(error: Exception) -> str:
-    return (
-        f"no {error}"
-        if isinstance(error, KeyError)
-        else str(error).splitlines()[0]
-        if str(error)
-        else "malformed"
-    )
-
-
+_Check = Callable[[Evidence, Entry], None]
 # Each on the state before the entry, and the code of what malformed data make of it.
-_STEPS: Final[tuple[tuple[Callable[[Evidence, Entry], None], Code], ...]] = (
-    (Evidence._check_run, Code.BAD_MEANING),
-    (Evidence._check_phases, Code.BAD_MEANING),
+_STEPS: Final[tuple[tuple[_Check, Code], ...]] = (
+    (lambda self, entry: self._cuts.follow(entry), Code.BAD_MEANING),
+    (lambda self, entry: self._phases.follow(entry), Code.BAD_MEANING),
     (Evidence._check_order, Code.BAD_ORDER),
-    (Evidence._check_leave, Code.BAD_MEANING),
-    (Evidence._check_use, Code.BAD_MEANING),
+    (lambda self, entry: check_registration(self._state, entry), Code.BAD_ORDER),
+    (lambda self, entry: self._leave.check(self._state, entry), Code.BAD_MEANING),
+    (lambda self, entry: self._uses.check(self._state, entry), Code.BAD_MEANING),
     (Evidence._check_kind, Code.BAD_MEANING),
+    (Evidence._settle, Code.BAD_MEANING),
 )
-_CHECKS: Final[Mapping[str, Callable[[Evidence, Entry], None]]] = {
+# Of kinds that no check of their own counts: each without a finding.
+_COUNTED: Final[Mapping[str, str]] = {
+    "certificate.issued": "outcomes",
+    "certificate.failed": "outcomes",
+    "certificate.abandoned": "outcomes",
+    "policy.applied": "policies",
+    "host.registered": "registrations",
+    "host.removed": "registrations",
+    "credential.created": "registrations",
+    "credential.used": "counted uses",
+    "leave.booked": "entries about leave",
+    "leave.withdrawn": "entries about leave",
+    "leave.cancelled": "entries about leave",
+    "lock.lifted": "lifted locks",
+    "approval.given": "approval signatures",
+    "approval.refused": "approval signatures",
+    "ca.created": "key phases",
+    "ca.trusted": "key phases",
+    "ca.signing": "key phases",
+    "ca.retired": "key phases",
+    "ca.halted": "key phases",
+}
+_CHECKS: Final[Mapping[str, _Check]] = {
     "certificate.intent": Evidence._check_intent,
     "certificate.issued": Evidence._check_issued,
-    "certificate.failed": Evidence._check_unfulfilled,
-    "certificate.abandoned": Evidence._check_unfulfilled,
+    "certificate.failed": lambda self, entry: self._outcomes.fail(entry),
+    "certificate.abandoned": lambda self, entry: self._outcomes.fail(entry),
     "certificate.denied": Evidence._check_denied,
     "certificate.revoked": Evidence._check_revoked,
-    "credential.revoked": Evidence._check_credential_revoked,
+    "credential.revoked": lambda self, entry: self._check_act(entry, "credential.revoke"),
     "lock.placed": Evidence._check_lock_placed,
-    "lock.lifted": Evidence._check_lock_lifted,
-    "approval.requested": Evidence._check_approval_requested,
-    "approval.given": Evidence._check_approval_answered,
-    "approval.refused": Evidence._check_approval_answered,
-    "ca.created": Evidence._check_ca,
-    "ca.trusted": Evidence._check_ca,
-    "ca.signing": Evidence._check_ca,
-    "ca.retired": Evidence._check_ca,
-    "ca.halted": Evidence._check_halted,
-    "log.opened": Evidence._check_opened,
+    "lock.lifted": lambda self, entry: self._cuts.lift(self._state, entry),
+    "approval.requested": lambda self, entry: check_requested(self._state, entry),
+    "approval.given": lambda self, entry: check_answered(self._state, entry),
+    "approval.refused": lambda self, entry: check_answered(self._state, entry),
+    "ca.created": lambda self, entry: check_phase(self._state, entry),
+    "ca.trusted": lambda self, entry: check_phase(self._state, entry),
+    "ca.signing": lambda self, entry: check_phase(self._state, entry),
+    "ca.retired": lambda self, entry: check_phase(self._state, entry),
+    "ca.halted": lambda self, entry: check_halt(self._state, entry),
+    "log.opened": lambda _self, entry: check_opened(entry),
 }

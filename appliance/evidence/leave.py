@@ -12,9 +12,8 @@ from typing import Any
 from appliance.authority.cutting.leaving import find_lasting, find_reaching, is_own
 from appliance.authority.fold.leaves import Leave, accounts_of, read_leave
 from appliance.authority.fold.state import State
-from appliance.evidence.acts import check_act, policy_in_force
+from appliance.evidence.acts import check_act, policy_in_force, read_actor
 from appliance.evidence.findings import Code, Found
-from appliance.identity.identity import Identity
 from audit.entry import Entry
 
 
@@ -94,7 +93,7 @@ class LeaveChecks:
             raise WrongLeave("it names other accounts than the person had")
         if not max(leave.starts_s, now_s) < leave.ends_s:
             raise WrongLeave("it ends before it begins, or was over when it was booked")
-        booker = Identity.from_data(data["by"])
+        booker = read_actor(state, data["by"])
         if not is_own(policy, booker, leave):
             check_act(state, data["by"], "leave.book")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.authority.fold.state import State
-from appliance.evidence.certificates import WrongIntent
+from appliance.evidence.credentials import WrongIntent
 from appliance.evidence.findings import Code, Found
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import PublicKey
@@ -64,9 +64,12 @@ class OutcomeChecks:
         """Check an intent that was not fulfilled.
 
         Raises:
-            WrongOutcome: it has an outcome already, or there is none such.
+            WrongOutcome: it has an outcome already, or there is none such; or it is abandoned, and its
+                signature is said not to exist.
         """
         self._close(entry)
+        if entry.kind == "certificate.abandoned" and not entry.data["requested"]:
+            raise WrongOutcome("abandoned means that the token was asked, and may have signed")
 
     def left(self) -> Iterator[int]:
         """Yield the intents that have no outcome."""

@@ -55,7 +55,7 @@ def verify_evidence(
     structure = verify_log(
         source, pinned_key=pinned_key, earlier=earlier, on_entry=evidence.take, on_progress=on_progress
     )
-    evidence.conclude()
+    evidence.conclude(structure.size)
     verdicts = {structure.verdict, evidence.findings.verdict}
     worst = next(
         each for each in (Verdict.TAMPERED, Verdict.INCONCLUSIVE, Verdict.VERIFIED) if each in verdicts
@@ -63,7 +63,7 @@ def verify_evidence(
     return EvidenceReport(
         structure=structure,
         findings=tuple(evidence.findings),
-        finding_count=sum(evidence.findings.counts.values()),
+        finding_count=evidence.findings.count,
         checked=dict(evidence.checked),
         verdict=worst,
     )

@@ -30,6 +30,8 @@ from appliance.ssh.content import MAX_PRINCIPALS
 EVALUATOR: Final = 2
 # Documents that 1 knew have no hours and no requirements, and of these 2 decides the same.
 REPLAYABLE: Final = frozenset({1, EVALUATOR})
+# Of a request for what no grant of the requester's gives, whatever the hour.
+DEFAULT_DENY: Final = "default-deny"
 DEFAULT_HOST_TTL_S: Final = 30 * 86_400
 MAX_ALLOWED: Final = 20
 MAX_OBSTACLES: Final = 5
@@ -267,12 +269,12 @@ def _deny(policy: Policy, identity: Identity, missing: str, obstacles: Sequence[
     # As many grants as principals are shown: each gives one at least.
     held = [policy.grants[place].grant for place in policy.holders.held_by(identity)[:MAX_ALLOWED]]
     if not held:
-        return Denial(rule="default-deny", detail=f"no grant covers {identity}")
+        return Denial(rule=DEFAULT_DENY, detail=f"no grant covers {identity}")
     principals = (f"{login}@{name}" for grant in held for name in grant.on for login in grant.logins)
     allowed = sorted(islice(dict.fromkeys(principals), MAX_ALLOWED))
     if not obstacles:
         detail = f"no grant of yours gives {missing}"
-        return Denial(rule="default-deny", detail=detail, allowed=tuple(allowed))
+        return Denial(rule=DEFAULT_DENY, detail=detail, allowed=tuple(allowed))
     details = list(dict.fromkeys(obstacle.detail for obstacle in obstacles))
     return Denial(
         rule=obstacles[0].rule,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from audit.checkpoint import Checkpoint, sign_checkpoint
@@ -15,6 +17,7 @@ from support.authority import LEDGER_KEY, NOW_MS, ORIGIN, VKEY
 
 Data = dict[str, Any]
 Entries = list[tuple[str, Data]]
+NO_VERSIONS: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 def read_entries(path: Path) -> Entries:
@@ -25,12 +28,12 @@ def read_entries(path: Path) -> Entries:
     return [(entry["kind"], entry["data"]) for entry in entries]
 
 
-def judge(path: Path, entries: Entries) -> EvidenceReport:
-    """Write entries into a log that is sound in its structure, and judge it."""
+def judge(path: Path, entries: Entries, *, versions: Mapping[int, int] = NO_VERSIONS) -> EvidenceReport:
+    """Write entries into a log that is sound in its structure, some in another version, and judge it."""
     ledger = Ledger.create(SqliteStore.create(path))
     with ledger.batch(NOW_MS) as batch:
-        for kind, data in entries:
-            batch.append(kind, data)
+        for place, (kind, data) in enumerate(entries):
+            batch.append(kind, data, versions.get(place, 1))
     note = sign_checkpoint(Checkpoint(ORIGIN, ledger.size, ledger.root), LEDGER_KEY)
     with ledger.batch(NOW_MS) as batch:
         batch.add_checkpoint(note, ledger.size)

@@ -17,6 +17,7 @@ from appliance.authority.cutting.cutting import Cause, CutOff
 from appliance.authority.cutting.leaving import BookLeave, LeaveBody, cancel_leave
 from appliance.authority.cutting.locking import find_lock, lift_lock
 from appliance.authority.cutting.revocation import find_revocation
+from appliance.authority.events import IdempotencyData
 from appliance.authority.fold.state import State
 from appliance.authority.issuing.denials import Denials, RecordDenials
 from appliance.authority.issuing.issuance import Cycle, IssueCertificates
@@ -31,7 +32,7 @@ from appliance.authority.ordering.commands import (
     RemoveHost,
 )
 from appliance.authority.orders import NAMESPACE, OrderBody, order_message
-from appliance.authority.signing import Signed, SigningJob
+from appliance.authority.signing import NOT_HELD, Signed, SigningJob, Unsigned
 from appliance.authority.writer import Command, Writer
 from appliance.cutting import LockBody, RevocationBody
 from appliance.errors import Refusal
@@ -58,7 +59,7 @@ class Rehearsal:
         with self.ledger.batch(self.now_ms) as batch:
             for kind, data in seed_entries():
                 self.state.apply(batch.append(kind, data))
-        self._keys = {fingerprint(public_key(key, 11)): private_key(key, 11) for key in CA_NAMES.values()}
+        self.keys = {fingerprint(public_key(key, 11)): private_key(key, 11) for key in CA_NAMES.values()}
         self._denials = Denials()
         self._owed: deque[Command] = deque()
         self._writer = Writer(self.ledger, self.state, now_ms=lambda: self.now_ms, on_failure=self._fail)
@@ -94,11 +95,18 @@ class Rehearsal:
                 meanwhile = None
 
     def ask(
-        self, who: Identity, request: UserRequest | HostRequest, *, on_behalf_of: Identity | None = None
+        self,
+        who: Identity,
+        request: UserRequest | HostRequest,
+        *,
+        on_behalf_of: Identity | None = None,
+        idempotency: IdempotencyData | None = None,
     ) -> Release | Refusal:
         """Ask for certificates."""
         answer: Release | Refusal = self._answered(
-            lambda reply: IssueCertificates(self._cycle, who, request, reply, on_behalf_of=on_behalf_of)
+            lambda reply: IssueCertificates(
+                self._cycle, who, request, reply, on_behalf_of=on_behalf_of, idempotency=idempotency
+            )
         )
         return answer
 
@@ -194,7 +202,12 @@ class Rehearsal:
         return answer
 
     def _sign(self, job: SigningJob) -> None:
-        job.done(Signed(signature=sign(self._keys[job.ca_key], job.tbs)))
+        key = self.keys.get(job.ca_key)
+        job.done(
+            Unsigned(reason=NOT_HELD, requested=False)
+            if key is None
+            else Signed(signature=sign(key, job.tbs))
+        )
 
     def _fail(self, error: BaseException) -> None:
         raise error

@@ -114,7 +114,11 @@ class State:
 
     def pending_text(self, file: Mapping[str, Any]) -> str:
         """Return the text of a file whose parts are on record and which is about to be applied."""
-        return "".join(self._files[seq]["text"] for seq in file["seqs"])
+        return "".join(part["text"] for part in self.pending_parts(file))
+
+    def pending_parts(self, file: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Return the data of the ``policy.file`` entries of a file that is about to be applied."""
+        return [self._files[seq] for seq in file["seqs"]]
 
     def apply(self, entry: Entry) -> None:
         """Fold the next entry in.

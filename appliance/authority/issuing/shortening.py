@@ -24,6 +24,8 @@ MAX_LIST: Final = 2_048
 def shorten(data: Mapping[str, object], most: int) -> tuple[Mapping[str, object], str | None]:
     """Return data as they are if they have at most so many bytes; else with lists cut, and their SHA-256.
 
+    What has no list that is long is whole after all, and needs none.
+
     Raises:
         EntryError: the data have no form in the format.
     """
@@ -31,7 +33,7 @@ def shorten(data: Mapping[str, object], most: int) -> tuple[Mapping[str, object]
     if len(encoded) <= most:
         return data, None
     cut = {name: _cut(value) if isinstance(value, list) else value for name, value in data.items()}
-    return cut, hashlib.sha256(encoded).hexdigest()
+    return cut, None if cut == data else hashlib.sha256(encoded).hexdigest()
 
 
 def _cut(values: list[object]) -> list[object]:

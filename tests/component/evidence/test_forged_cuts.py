@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.requests import UserRequest
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.ledger import Ledger
-from audit.stores.sqlite import SqliteReader, SqliteStore
+from audit.stores.sqlite import SqliteStore
 from audit.verifier import SqliteSource, Verdict
-from support.authority import LEDGER_KEY, NOW_MS, ORIGIN, VKEY, identity, order, running_authority
+from support.authority import LEDGER_KEY, NOW_MS, ORIGIN, POLICY, VKEY, identity, order, running_authority
+from support.circumstances import apply
+from support.forging import Entries, read_entries
 from support.ssh_examples import public_key
 
-Entries = list[tuple[str, dict[str, Any]]]
 KEY = public_key("ed25519", 1)
 
 
@@ -35,10 +35,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Entries:
         authority.ask(identity(), UserRequest(public_key=KEY))
         authority.lock(identity="mtls:alice")
         authority.ask(identity(), UserRequest(public_key=KEY))
-    reader = SqliteReader(path)
-    entries = [json.loads(raw) for raw in reader.entries(0, reader.size())]
-    reader.close()
-    return [(entry["kind"], entry["data"]) for entry in entries]
+    return read_entries(path)
 
 
 @pytest.fixture
@@ -175,3 +172,72 @@ def test_log_that_ends_within_a_cut_is_inconclusive(tmp_path: Path, honest: Entr
     report = judge(tmp_path / "cut.db", honest)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert {finding.code for finding in report.findings} == {Code.OPEN_CUT}
+
+
+def lift_in_between(entries: Entries) -> None:
+    """Lift the lock behind the first of its two revocations; nothing is refused any more."""
+    lock = place_of(entries, "lock.placed")
+    entries.insert(place_of(entries, "certificate.revoked", 1), ("lock.lifted", lift(entries, lock)))
+    del entries[place_of(entries, "certificate.denied")]
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["goes on", "ends"])
+def test_cut_whose_lock_is_lifted_meanwhile_may_go_on_or_end(
+    tmp_path: Path, honest: Entries, monkeypatch: pytest.MonkeyPatch, *, goes_on: bool
+) -> None:
+    monkeypatch.setattr(cuts, "MAX_CUT", 1)
+    lift_in_between(honest)
+    if not goes_on:
+        del honest[place_of(honest, "certificate.revoked", 1)]
+    report = judge(tmp_path / "lifted.db", honest)
+    assert report.verdict is Verdict.VERIFIED, report.to_json()
+
+
+@pytest.mark.parametrize(
+    ("pause_ms", "found"), [(599_999, set()), (600_000, {Code.OMITTED_REVOCATION})], ids=["soon", "late"]
+)
+def test_cut_that_was_given_up_is_found_though_its_lock_is_lifted(
+    tmp_path: Path, honest: Entries, monkeypatch: pytest.MonkeyPatch, pause_ms: int, found: set[Code]
+) -> None:
+    monkeypatch.setattr(cuts, "MAX_CUT", 1)
+    lift_in_between(honest)
+    del honest[place_of(honest, "certificate.revoked", 1)]
+    report = judge(tmp_path / "given-up.db", honest, pause_ms=pause_ms)
+    assert {finding.code for finding in report.findings} == found
+
+
+def test_revocation_of_what_no_cut_owes_is_found_after_its_lock_was_lifted(
+    tmp_path: Path, honest: Entries
+) -> None:
+    honest.append(("lock.lifted", lift(honest, place_of(honest, "lock.placed"))))
+    honest.append(honest[place_of(honest, "certificate.revoked")])
+    report = judge(tmp_path / "again.db", honest)
+    assert [finding.code for finding in report.findings] == [Code.WRONG_CUT]
+
+
+CREW = """
+[[group]]
+name = "crew"
+members = ["mtls:alice", "mtls:bob"]
+"""
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["goes on", "ends"])
+def test_cut_of_a_group_that_loses_the_member_meanwhile_may_go_on_or_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, goes_on: bool
+) -> None:
+    with running_authority(tmp_path / "group.db") as authority:
+        apply(authority, POLICY + CREW)
+        authority.ask(identity(), UserRequest(public_key=KEY))
+        authority.lock(group="crew")
+        apply(authority, POLICY + CREW.replace('"mtls:alice", ', ""))
+    entries = read_entries(tmp_path / "group.db")
+    applied, file = entries.pop(), entries.pop()
+    second = place_of(entries, "certificate.revoked", 1)
+    applied[1]["files"][0]["seqs"] = [second]
+    entries[second:second] = [file, applied]
+    if not goes_on:
+        entries.pop()
+    monkeypatch.setattr(cuts, "MAX_CUT", 1)
+    report = judge(tmp_path / "forged.db", entries)
+    assert report.verdict is Verdict.VERIFIED, report.to_json()

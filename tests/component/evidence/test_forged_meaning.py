@@ -39,6 +39,8 @@ def test_honest_log_is_verified_and_says_what_was_checked(tmp_path: Path, honest
     assert report.checked == {
         "order signatures": 4,
         "key phases": 6,
+        "policies": 1,
+        "registrations": 1,
         "replayed decisions": 3,
         "outcomes": 3,
         "CA signatures": 3,
@@ -104,6 +106,12 @@ def forge_lost_outcome(entries: Entries) -> None:
     entries.remove(("certificate.issued", find(entries, "certificate.issued", 2)))
 
 
+def forge_abandoned(entries: Entries) -> None:
+    place = next(place for place, (kind, _) in enumerate(entries) if kind == "certificate.issued")
+    data = {"intent": entries[place][1]["intent"], "reason": "too late", "requested": False}
+    entries[place] = ("certificate.abandoned", data)
+
+
 def forge_refusal(entries: Entries) -> None:
     find(entries, "certificate.denied")["identity"]["subject"] = "alice"
 
@@ -146,6 +154,7 @@ FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
     forge_policy_seq: {Code.WRONG_INTENT},
     forge_ca_signature: {Code.BAD_CA_SIGNATURE},
     forge_second_outcome: {Code.WRONG_OUTCOME},
+    forge_abandoned: {Code.WRONG_OUTCOME},
     forge_refusal: {Code.WRONG_DENIAL},
     forge_order_signature: {Code.BAD_ORDER},
     forge_carried_out: {Code.BAD_ORDER},
@@ -169,6 +178,33 @@ def test_intent_without_an_outcome_is_inconclusive(tmp_path: Path, honest: Entri
     report = judge(tmp_path / "open.db", honest)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert [finding.code for finding in report.findings] == [Code.OPEN_INTENT]
+
+
+@pytest.mark.parametrize("newer", ["another kind", "another version"])
+def test_log_that_a_newer_version_wrote_is_inconclusive_whatever_rests_on_its_entries(
+    tmp_path: Path, honest: Entries, newer: str
+) -> None:
+    place = next(place for place, (kind, _) in enumerate(honest) if kind == "policy.applied")
+    data = honest[place][1]
+    path = tmp_path / "newer.db"
+    if newer == "another kind":
+        honest[place] = ("policy.adopted", data)
+        report = judge(path, honest)
+    else:
+        report = judge(path, honest, versions={place: 2})
+    assert report.verdict is Verdict.INCONCLUSIVE, report.to_json()
+    assert [(finding.code, finding.seq) for finding in report.findings] == [(Code.UNKNOWN_KIND, place)]
+
+
+def test_what_comes_after_a_booking_and_is_not_understood_may_be_its_revocation(
+    tmp_path: Path, honest: Entries
+) -> None:
+    person = find(honest, "certificate.intent")["identity"]
+    name = f"{person['provider']}:{person['subject']}"
+    leave = {"person": name, "identities": [name], "starts_s": NOW_MS // 1000, "ends_s": NOW_MS // 1000 + 60}
+    honest += [("leave.booked", leave | {"by": person}), ("certificate.withdrawn", {})]
+    report = judge(tmp_path / "newer.db", honest)
+    assert report.verdict is Verdict.INCONCLUSIVE, report.to_json()
 
 
 def hostile() -> Iterator[tuple[str, str, Any]]:
