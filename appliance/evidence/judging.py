@@ -24,7 +24,7 @@ from appliance.evidence.cuts import CutChecks
 from appliance.evidence.findings import MALFORMED, Code, Findings, Found, say
 from appliance.evidence.holidays import check_holidays
 from appliance.evidence.hours import OtherTimeZones
-from appliance.evidence.keys import FirstPhases, check_halt, check_opened, check_phase
+from appliance.evidence.keys import PHASE_KINDS, FirstPhases, check_halt, check_opened, check_phase
 from appliance.evidence.leave import LeaveChecks
 from appliance.evidence.orders import OrderChecks
 from appliance.evidence.outcomes import OutcomeChecks, WrongOutcome
@@ -191,6 +191,7 @@ _STEPS: Final[tuple[tuple[_Check, Code], ...]] = (
     (lambda self, entry: self._phases.follow(entry), Code.BAD_MEANING),
     (Evidence._check_order, Code.BAD_ORDER),
     (lambda self, entry: check_registration(self._state, entry), Code.BAD_ORDER),
+    (lambda self, entry: self._leave.follow(entry), Code.BAD_MEANING),
     (lambda self, entry: self._leave.check(self._state, entry), Code.BAD_MEANING),
     (lambda self, entry: self._uses.check(self._state, entry), Code.BAD_MEANING),
     (Evidence._check_kind, Code.BAD_MEANING),
@@ -212,11 +213,8 @@ _COUNTED: Final[Mapping[str, str]] = {
     "lock.lifted": "lifted locks",
     "approval.given": "approval signatures",
     "approval.refused": "approval signatures",
-    "ca.created": "key phases",
-    "ca.trusted": "key phases",
-    "ca.signing": "key phases",
-    "ca.retired": "key phases",
     "ca.halted": "key phases",
+    **dict.fromkeys(PHASE_KINDS, "key phases"),
 }
 _CHECKS: Final[Mapping[str, _Check]] = {
     "certificate.intent": Evidence._check_intent,
@@ -231,10 +229,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "approval.requested": lambda self, entry: check_requested(self._state, entry),
     "approval.given": lambda self, entry: check_answered(self._state, entry),
     "approval.refused": lambda self, entry: check_answered(self._state, entry),
-    "ca.created": lambda self, entry: check_phase(self._state, entry),
-    "ca.trusted": lambda self, entry: check_phase(self._state, entry),
-    "ca.signing": lambda self, entry: check_phase(self._state, entry),
-    "ca.retired": lambda self, entry: check_phase(self._state, entry),
+    **dict.fromkeys(PHASE_KINDS, lambda self, entry: check_phase(self._state, entry)),
     "ca.halted": lambda self, entry: check_halt(self._state, entry),
     "log.opened": lambda _self, entry: check_opened(entry),
 }

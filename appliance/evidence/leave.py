@@ -40,17 +40,24 @@ class LeaveChecks:
     due: set[str] = field(default_factory=set)
     reached: frozenset[str] = frozenset()
 
+    def follow(self, entry: Entry) -> None:
+        """Note an entry of any kind: the last booking's revocations stand right behind it.
+
+        Raises:
+            NotRevoked: they do not.
+        """
+        if entry.kind == "certificate.revoked" and entry.data["by"] == self.cause:
+            self.due.discard(str(entry.data.get("serial")))
+        else:
+            self.conclude()
+
     def check(self, state: State, entry: Entry) -> None:
         """Check an entry on the state before it.
 
         Raises:
-            NotRevoked, NotEntitled, WrongLeave, and whatever malformed data raise.
+            NotEntitled, WrongLeave, and whatever malformed data raise.
         """
         data: Mapping[str, Any] = entry.data
-        if entry.kind == "certificate.revoked" and data["by"] == self.cause:
-            self.due.discard(data["serial"])
-            return
-        self.conclude()
         if entry.kind == "leave.booked":
             self._begin(state, entry, data)
         elif entry.kind == "leave.withdrawn":

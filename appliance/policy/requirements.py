@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -12,7 +12,6 @@ from pydantic.dataclasses import dataclass as table
 from appliance.durations import format_duration
 from appliance.policy.circumstances import Approval
 from appliance.policy.values import MANY, TABLE, Age, KeyType, Name, no_duplicates
-from appliance.ssh.keys import SK_TYPES
 
 if TYPE_CHECKING:
     from appliance.policy.asking import Asking
@@ -75,7 +74,7 @@ def find_unmet(grant: Grant, asking: Asking) -> Iterator[Obstacle]:
 
 def list_conditions(require: Requirements) -> Iterator[str]:
     """Yield, in words, what a request must come with; approvals, which are on record, left out."""
-    if (allowed := _allowed_types(require)) is not None:
+    if (allowed := require.key_types) is not None:
         yield f"a key of the type {' or '.join(sorted(allowed))}"
     if require.verify:
         yield "a PIN or a fingerprint at each login"
@@ -138,14 +137,10 @@ def able_to_approve(policy: Policy, grant: Grant, requester: str) -> frozenset[s
 
 
 def _key_type(require: Requirements, asking: Asking) -> str | None:
-    allowed = _allowed_types(require)
+    allowed = require.key_types
     if allowed is None or asking.request.public_key.type in allowed:
         return None
     return f"a key of the type {' or '.join(sorted(allowed))}; got {asking.request.public_key.type}"
-
-
-def _allowed_types(require: Requirements) -> Collection[str] | None:
-    return SK_TYPES if require.key_types is None and require.hardware else require.key_types
 
 
 def _mfa(require: Requirements, asking: Asking) -> str | None:

@@ -15,6 +15,7 @@ from appliance.evidence import cuts
 from appliance.evidence.findings import Code
 from appliance.evidence.verify import EvidenceReport, verify_evidence
 from appliance.requests import UserRequest
+from appliance.ssh.keys import fingerprint
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.ledger import Ledger
 from audit.stores.sqlite import SqliteStore
@@ -101,6 +102,11 @@ def revoke_by_another_entry(entries: Entries) -> None:
     entries[place_of(entries, "certificate.revoked")][1]["by"] = 3
 
 
+def revoke_a_key_by_the_lock(entries: Entries) -> None:
+    by = place_of(entries, "lock.placed")
+    entries.append(("certificate.revoked", {"key": fingerprint(KEY), "reason": "x", "by": by}))
+
+
 def revoke_what_the_lock_is_not_on(entries: Entries) -> None:
     entries[place_of(entries, "lock.placed")][1]["name"] = "mtls:bob"
     del entries[place_of(entries, "certificate.denied")]
@@ -132,6 +138,7 @@ FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
     place_twice: {Code.WRONG_CUT},
     invent_accounts: {Code.WRONG_CUT},
     revoke_by_another_entry: {Code.WRONG_CUT, Code.OMITTED_REVOCATION},
+    revoke_a_key_by_the_lock: {Code.WRONG_CUT},
     revoke_what_the_lock_is_not_on: {Code.WRONG_CUT},
     lift_nothing: {Code.WRONG_CUT, Code.BAD_MEANING},
     lift_without_an_order: {Code.BAD_ORDER},

@@ -204,6 +204,40 @@ def test_new_key_that_could_not_come_is_found(tmp_path: Path, honest: Entries, m
     assert codes(tmp_path / "forged.db", [*honest, *made]) == {Code.WRONG_STEP}
 
 
+def of_another_algorithm(data: Data) -> None:
+    data["public_key"] = format_public_key_line(public_key("ed25519", 13))
+
+
+def of_another_name(data: Data) -> None:
+    data["name"] = "other"
+
+
+def of_another_type(data: Data) -> None:
+    data["type"] = "host"
+
+
+def of_another_customer(data: Data) -> None:
+    data["customer"] = "globex"
+
+
+@pytest.mark.parametrize(
+    "forge", [of_another_algorithm, of_another_name, of_another_type, of_another_customer]
+)
+def test_new_key_that_is_not_as_it_was_ordered_is_found(tmp_path: Path, honest: Entries, forge: Any) -> None:
+    made = make_key(13, "created", name="spare")
+    forge(made[0][1])
+    assert codes(tmp_path / "forged.db", [*honest, *made]) == {Code.BAD_ORDER}
+
+
+@pytest.mark.parametrize("kind", ["ca.retired", "ca.created"])
+def test_step_that_is_not_the_one_that_was_ordered_is_found(
+    tmp_path: Path, honest: Entries, kind: str
+) -> None:
+    rotate(honest, now=True)
+    honest[-1] = (kind, honest[-1][1])
+    assert Code.BAD_ORDER in codes(tmp_path / "forged.db", honest)
+
+
 def test_ca_of_another_type_than_before_is_found(tmp_path: Path, honest: Entries) -> None:
     hosts = make_key(13, "created", name="hosts")
     assert codes(tmp_path / "forged.db", [*honest, *hosts]) == {Code.WRONG_STEP}

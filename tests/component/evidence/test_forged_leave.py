@@ -13,7 +13,7 @@ from appliance.authority.issuing.releases import Release
 from appliance.evidence.findings import Code
 from appliance.requests import UserRequest
 from audit.verifier import Verdict
-from support.authority import identity, running_authority
+from support.authority import POLICY, identity, running_authority
 from support.circumstances import DAY, NOW_S, answer, apply, book, cancel, policy, request, withdraw
 from support.forging import Entries, find, judge, read_entries
 from support.ssh_examples import public_key
@@ -111,6 +111,35 @@ def lengthen_by_cancelling(entries: Entries) -> None:
     find(entries, "leave.cancelled")["ends_s"] = NOW_S + 9 * DAY
 
 
+def shorten_to_nothing(entries: Entries) -> None:
+    """The bytes of the order say the same; it is by nobody's key any more."""
+    cancelled = find(entries, "leave.cancelled")
+    cancelled["ends_s"] = cancelled["command"]["ends_s"] = NOW_S + DAY
+
+
+def shorten_not_at_all(entries: Entries) -> None:
+    cancelled = find(entries, "leave.cancelled")
+    cancelled["ends_s"] = cancelled["command"]["ends_s"] = NOW_S + 2 * DAY
+
+
+def shorten_until_now(entries: Entries) -> None:
+    find(entries, "leave.booked").update(starts_s=NOW_S - DAY)
+    cancelled = find(entries, "leave.cancelled")
+    cancelled["ends_s"] = cancelled["command"]["ends_s"] = NOW_S
+
+
+def ask_for_a_later_answer(entries: Entries) -> None:
+    find(entries, "approval.requested")["answer_by_s"] += 1
+
+
+def ask_for_longer_than_the_log_lets_anything_last(entries: Entries) -> None:
+    find(entries, "log.opened")["max_ttl_s"] = 3_599
+
+
+def refuse_for_longer_than_a_day(entries: Entries) -> None:
+    find(entries, "approval.refused")["expires_s"] = NOW_S + DAY + 1
+
+
 def refuse_for_leave_that_there_is_not(entries: Entries) -> None:
     find(entries, "certificate.denied")["identity"]["subject"] = "carol"
 
@@ -171,6 +200,12 @@ FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
     withdraw_what_came_from_no_feed: {Code.WRONG_LEAVE},
     cancel_another: {Code.BAD_ORDER, Code.WRONG_LEAVE},
     lengthen_by_cancelling: {Code.BAD_ORDER, Code.WRONG_LEAVE},
+    shorten_to_nothing: {Code.BAD_ORDER, Code.WRONG_LEAVE},
+    shorten_not_at_all: {Code.BAD_ORDER, Code.WRONG_LEAVE},
+    shorten_until_now: {Code.BAD_ORDER, Code.WRONG_LEAVE},
+    ask_for_a_later_answer: {Code.WRONG_APPROVAL},
+    ask_for_longer_than_the_log_lets_anything_last: {Code.WRONG_APPROVAL, Code.NOT_ALLOWED},
+    refuse_for_longer_than_a_day: {Code.WRONG_APPROVAL},
     refuse_for_leave_that_there_is_not: {Code.WRONG_DENIAL},
     ask_without_a_grant: {Code.WRONG_APPROVAL, Code.NOT_ALLOWED},
     ask_for_longer: {Code.WRONG_APPROVAL},
@@ -192,3 +227,20 @@ def test_forgery_is_found(tmp_path: Path, honest: Entries, forge: Callable[[Entr
     assert report.structure.verdict is Verdict.VERIFIED, report.structure.to_json()
     assert report.verdict is Verdict.TAMPERED
     assert {finding.code for finding in report.findings} == FORGERIES[forge], report.to_json()
+
+
+def test_each_of_two_bookings_is_held_to_its_own_revocations(tmp_path: Path) -> None:
+    grant = '[[grant]]\nname = "bob"\nwho = { users = ["mtls:bob"] }\non = ["web"]\nas = ["bob"]\n'
+    with running_authority(tmp_path / "honest.db") as authority:
+        apply(authority, POLICY + grant)
+        for name in ("alice", "bob"):
+            authority.ask(identity(name), UserRequest(public_key=KEY))
+        for name in ("alice", "bob"):
+            assert book(authority, person=f"mtls:{name}", starts_s=NOW_S).revoked
+    entries = read_entries(tmp_path / "honest.db")
+    first = next(place for place, (kind, _) in enumerate(entries) if kind == "leave.booked")
+    left = [each for each in entries[first:] if each[0] == "leave.booked"]
+    report = judge(tmp_path / "forged.db", entries[:first] + left)
+    found = [(finding.code, finding.seq) for finding in report.findings]
+    assert found == [(Code.OMITTED_REVOCATION, first + 1)] * 2, report.to_json()
+    assert [str(first + place) in each.message for place, each in enumerate(report.findings)] == [True, True]

@@ -94,6 +94,11 @@ def test_policy_with_every_limit_is_one() -> None:
         ),
         ('["sk-ssh-ed25519@openssh.com"]', '["ssh-ed25519"]', 'grant "deploy": require.key_types: verify'),
         ('key_types = ["sk-ssh-ed25519@openssh.com"], ', "", 'grant "deploy": require.key_types: verify'),
+        (
+            'key_types = ["sk-ssh-ed25519@openssh.com"], verify = true, ',
+            "",
+            'grant "deploy": require.key_types: touch is what only hardware keys do',
+        ),
         ('["sk-ssh-ed25519@openssh.com"]', '["ssh-dss"]', 'grant "deploy": require.key_types[0]'),
         ("approvals = 1", "approvals = 2", 'grant "deploy": require.approvals: nobody could get'),
         ("approvals = 1, ", "", 'grant "deploy": require.approvals: expected both'),
