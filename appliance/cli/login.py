@@ -10,14 +10,15 @@ import click
 
 from appliance.cli.console import examples, json_option, note, plain_errors, show_json
 from appliance.client.agent import connected
-from appliance.client.filling import check_clock, empty, fill_with_file, fill_with_new_key
+from appliance.client.filling import check_clock, empty, fill_with_file, fill_with_new_key, holds
+from appliance.client.known_hosts import fetch_known_hosts, kept_pattern, write_known_hosts
 from appliance.client.openid import Client, Token, log_in_with_browser, log_in_with_device
 from appliance.client.replies import Certificate, Provider, Providers, Session, WhoAmI
 from appliance.client.saved import Login, forget_login, load_login, save_login
 from appliance.client.service import ServiceClient
 from appliance.clock import format_rfc3339, now_s
 from appliance.config import agent_socket, user_directory
-from appliance.errors import ConfigError, Refusal
+from appliance.errors import ChanceryError, ConfigError, Refusal
 from appliance.identity.fetching import make_context
 from appliance.moments import parse_moment_ms
 
@@ -68,6 +69,7 @@ class _Ways:
     is_flag=True,
     help="Log in anew, although the last login is good, and have the provider ask who you are.",
 )
+@click.option("--if-needed", is_flag=True, help="Do nothing while the agent has a certificate that lasts.")
 @click.option(
     "--key",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -90,6 +92,7 @@ def login(
     user: str | None,
     client_secret_file: Path | None,
     again: bool,
+    if_needed: bool,
     key: Path | None,
     hosts: tuple[str, ...],
     logins: tuple[str, ...],
@@ -103,7 +106,9 @@ def login(
     URL and --ca are remembered, and the login is used until it ends: within it nobody is asked anything.
     """
     known = load_login(user_directory())
-    url, ca_file = _choose_service(known, url, ca)
+    url, ca_file = choose_service(known, url, ca)
+    if if_needed and known is not None and known.url == url and is_good(known):
+        return
     client = ServiceClient(url, make_context(ca_file))
     ways = _Ways(
         provider=provider,
@@ -152,13 +157,19 @@ def logout(as_json: bool) -> None:
         note(f"{'logged out' if forgotten else 'there was no login'}; {removed} left the ssh-agent")
 
 
-def _choose_service(known: Login | None, url: str | None, ca: Path | None) -> tuple[str, Path | None]:
+def choose_service(known: Login | None, url: str | None, ca: Path | None) -> tuple[str, Path | None]:
     """Return the service, and the CAs of its TLS: those that are named, or else those of the last login."""
     if url is None and known is None:
         raise click.UsageError("say where: chancery login https://ca.example.org")
     chosen = known.url if url is None and known is not None else str(url).rstrip("/")
     kept = known.ca if known is not None and known.url == chosen else None
     return chosen, ca.absolute() if ca is not None else None if kept is None else Path(kept)
+
+
+def is_good(known: Login) -> bool:
+    """Say whether the ssh-agent has a certificate of a login that lasts for a while yet."""
+    with connected(agent_socket()) as agent:
+        return holds(agent, known.identity, now_s() + _LEFT_S)
 
 
 def _goes_on(known: Login, url: str, ways: _Ways) -> bool:
@@ -254,8 +265,20 @@ def _fill(
         if before is not None and before.identity != known.identity:
             empty(agent, before.identity)
         if key is not None:
-            return fill_with_file(client, known, wishes, key, agent, now_s=now_s())
-        return fill_with_new_key(client, known, wishes, agent, now_s=now_s())
+            certificates = fill_with_file(client, known, wishes, key, agent, now_s=now_s())
+        else:
+            certificates = fill_with_new_key(client, known, wishes, agent, now_s=now_s())
+    _learn_hosts(client)
+    return certificates
+
+
+def _learn_hosts(client: ServiceClient) -> None:
+    """Write the CAs of hosts anew, so that they are never older than a certificate."""
+    directory = user_directory()
+    try:
+        write_known_hosts(directory, fetch_known_hosts(client, kept_pattern(directory)))
+    except (ChanceryError, OSError) as error:  # what is known already goes on being believed
+        note(f"the CAs of hosts were not learnt: {error}")
 
 
 def _show(known: Login, certificates: list[Certificate], *, as_json: bool) -> None:

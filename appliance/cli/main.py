@@ -25,6 +25,7 @@ from appliance.cli.operator import operator
 from appliance.cli.order import order
 from appliance.cli.policy import policy
 from appliance.cli.serve import serve
+from appliance.cli.ssh import known_hosts, ssh, ssh_config
 from appliance.cli.status import status
 from appliance.config import default_data
 
@@ -71,6 +72,9 @@ for command in (
     doctor,
     login,
     logout,
+    ssh,
+    ssh_config,
+    known_hosts,
     ca,
     cert,
     policy,

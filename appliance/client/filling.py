@@ -90,6 +90,19 @@ def empty(agent: Agent, identity: str) -> int:
     return len(ours)
 
 
+def holds(agent: Agent, identity: str, at_s: int) -> bool:
+    """Say whether an agent has a certificate of an identity that is good at a moment."""
+    return any(
+        _is_of(held.blob, identity) and _validity(held.blob)[0] <= at_s < _validity(held.blob)[1]
+        for held in agent.held()
+    )
+
+
+def _validity(blob: bytes) -> tuple[int, int]:
+    content = inspect_certificate_blob(blob).content
+    return content.valid_after, content.valid_before
+
+
 def _is_of(blob: bytes, identity: str) -> bool:
     try:
         return is_key_id_of(inspect_certificate_blob(blob).content.key_id, identity)

@@ -92,3 +92,19 @@ class Certificates(Reply):
     """``POST /v1/certificates/user``."""
 
     certificates: list[Certificate]
+
+
+class CaKey(Reply):
+    """A key of a CA."""
+
+    ca: Annotated[str, Field(pattern=r"^[!-~]+$")]
+    type: str
+    public_key: Annotated[str, Field(pattern=r"^[a-z0-9@.-]+ [A-Za-z0-9+/=]+$")]
+    phase: str
+    halted: bool
+
+
+class CaKeys(Reply):
+    """``GET /v1/cas``."""
+
+    cas: list[CaKey]

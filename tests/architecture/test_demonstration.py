@@ -44,7 +44,7 @@ def order_again(kept: Path, printed: str) -> None:
     with subprocess.Popen([CHANCERY, "--data", kept, "serve"], stderr=subprocess.DEVNULL) as service:
         try:
             deadline = time.monotonic() + 60
-            status = [CHANCERY, "--data", kept, "status"]
+            status = [str(CHANCERY), "--data", str(kept), "status"]
             while subprocess.run(status, capture_output=True, check=False).returncode:
                 assert time.monotonic() < deadline, "the service does not issue"
             ordered = subprocess.run(

@@ -22,7 +22,7 @@ from support.agent import running_agent
 from support.directory import PASSWORD, running_directory
 from support.openid import Browser, OpenIdProvider, running_provider
 from support.service import CHANCERY, HOST, POLICY, Service, free_port, make_service
-from support.sshd import Sshd, running_sshd
+from support.sshd import Sshd, make_host_key, running_sshd
 
 GRANTS = """
 [[grant]]
@@ -127,7 +127,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, O
             service.order("host", "add", HOST, "--customer", "acme", "--label", "role=web")
             (scratch / "trusted").write_text(service.cli("ca", "export", "acme-users").stdout)
             (scratch / "principals").write_text("root@web\n")
+            make_host_key(scratch / "ssh_host_ed25519_key")
+            service.cli("cert", "sign", scratch / "ssh_host_ed25519_key.pub", "--for-host", HOST)
             trust = {
+                "HostCertificate": str(scratch / "ssh_host_ed25519_key-cert.pub"),
                 "TrustedUserCAKeys": str(scratch / "trusted"),
                 "AuthorizedPrincipalsFile": str(scratch / "principals"),
             }
@@ -235,6 +238,63 @@ def test_login_that_the_policy_denies_or_that_has_nowhere_to_go_says_why(laptop:
         agent=laptop.home / "no",
     )
     assert "ssh-agent" in no_agent.run("login", code=1)[1]
+
+
+def connection(laptop: Laptop) -> tuple[str, ...]:
+    """Where the host is, which no name server knows, and that nothing but its certificate is believed."""
+    fixed = {"HostKeyAlias": HOST, "GlobalKnownHostsFile": "none", "StrictHostKeyChecking": "yes"}
+    return ("-p", str(laptop.sshd.port), *(f"-o{name}={value}" for name, value in fixed.items()))
+
+
+def test_ssh_signs_in_knows_the_host_by_its_ca_and_asks_nobody_again(laptop: Laptop) -> None:
+    arguments = ("-F", "none", *connection(laptop), "root@127.0.0.1", "echo in; exit 7")
+    url, _, ca = laptop.first
+    process = laptop.start("ssh", "--url", url, "--ca", ca, *arguments)
+    assert process.stderr is not None
+    shown = re.fullmatch(r"Log in at (https://\S+)\n", process.stderr.readline())
+    assert shown is not None
+    Browser(laptop.provider.ca).open(shown[1])
+    out, err = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("in\n", 7), err
+    known = laptop.home / ".config" / "chancery" / "known_hosts"
+    assert re.fullmatch(r"@cert-authority \* \S+ \S+ acme-hosts\n", known.read_text())
+    held = laptop.held()
+    assert laptop.run("ssh", *arguments, code=7) == ("in\n", "")
+    assert laptop.held() == held, "what lasts is not asked for again"
+    known.write_text("")
+    _, err = laptop.run("ssh", *arguments, code=255)
+    assert "Host key verification failed" in err
+    assert not list((laptop.home / ".ssh").glob("*")), "nothing of his own is touched"
+
+
+def test_plain_ssh_signs_in_by_the_lines_of_ssh_config(laptop: Laptop) -> None:
+    laptop.log_in(*laptop.first)
+    laptop.run("logout")
+    found, _ = laptop.log_in(*laptop.first)
+    (laptop.home / "away").mkdir()
+    lines = laptop.run("ssh-config", HOST)[0]
+    config = laptop.home / "config"
+    config.write_text(f"{lines}Host {HOST}\n    HostName 127.0.0.1\n")
+    subprocess.run(["ssh-add", "-q", "-D"], env=laptop.environment, check=True)
+    program = {"PATH": f"{Path(CHANCERY).parent}:{laptop.environment['PATH']}"}
+    command = ["ssh", "-F", str(config), *connection(laptop), "-oBatchMode=yes", f"root@{HOST}", "echo in"]
+    environment = laptop.environment | program
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("in\n", 0), done.stderr
+    assert len(laptop.held()) == len(found["certificates"])
+    assert "expected one such as" in laptop.run("ssh-config", 'x" exec "id', code=2)[1]
+
+
+def test_known_hosts_are_fetched_without_a_login_for_the_hosts_that_are_named(laptop: Laptop) -> None:
+    arguments = (laptop.first[0], "--ca", laptop.first[2])
+    file = laptop.home / ".config" / "chancery" / "known_hosts"
+    assert laptop.run("known-hosts", *arguments, "--print")[0].startswith("@cert-authority * ")
+    assert not file.exists()
+    shown = json.loads(laptop.run("known-hosts", *arguments, "--pattern", "*.acme.example", "--json")[0])
+    assert shown == {"file": str(file), "lines": file.read_text().splitlines()}
+    laptop.log_in(*laptop.first)
+    assert file.read_text().startswith("@cert-authority *.acme.example "), "the login keeps to it"
+    assert "expected one such as" in laptop.run("known-hosts", *arguments, "--pattern", "a b", code=2)[1]
 
 
 def test_service_whose_certificate_is_of_an_unknown_ca_is_not_asked(laptop: Laptop) -> None:

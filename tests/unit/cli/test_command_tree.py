@@ -18,8 +18,8 @@ from appliance.cli.completion import PROGRAM
 from appliance.cli.main import main
 
 DOCUMENT: Final = Path(__file__).parents[3] / "docs" / "cli.md"
-# What shows no result: a service that runs until it is stopped, and a script for a shell.
-WITHOUT_JSON: Final = {"serve", "completion"}
+# What shows no result: a service that runs until it is stopped, a script for a shell, and what becomes ssh.
+WITHOUT_JSON: Final = {"serve", "completion", "ssh"}
 
 
 def walk(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
