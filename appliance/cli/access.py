@@ -33,6 +33,7 @@ from appliance.index.access import (
 from appliance.index.render import render_access
 from appliance.index.scene import Place
 from appliance.moments import parse_moment_ms
+from appliance.policy.requirements import list_requirements
 
 _SHOWN_HOSTS: Final = 5
 
@@ -142,7 +143,7 @@ def _show(page: AccessPage, basis: Basis) -> None:
         show_table(columns, rows, empty="nobody, by certificate")
         note("sessions that are open outlive their certificates")
     else:
-        columns = ["who:", "is a", "as:", "on", "for:", "grant:", "policy:"]
+        columns = ["who:", "is a", "as:", "on", "for:", "needs", "grant:", "policy:"]
         show_table(columns, rows, empty="nobody, by policy")
     if not page.prefix.settled:
         note("the moment is not settled: entries that are still to come can belong to it")
@@ -164,8 +165,10 @@ def _row(row: Access) -> tuple[object, ...]:
             if row.opens_s is not None:
                 lasts = f"{lasts}, from {format_rfc3339(row.opens_s)}"
             lasts = lasts if row.locked is None else f"locked: {row.locked}"
-            grant = reachable.filed.grant.name
-            return (reachable.holder.subject, is_a, reachable.login, on, lasts, grant, row.policy)
+            grant = reachable.filed.grant
+            needs = "; ".join(list_requirements(grant.require))
+            subject = reachable.holder.subject
+            return (subject, is_a, reachable.login, on, lasts, needs, grant.name, row.policy)
 
 
 def _hosts(place: Place) -> str:

@@ -83,6 +83,14 @@ def test_start_that_is_asked_for_is_on_record(service: Service) -> None:
     assert (reply.slug, reply.json["rule"]) == ("policy-denied", "start")
 
 
+def test_access_by_policy_says_what_a_grant_needs_beside_its_hours(service: Service) -> None:
+    service.settled("/v1/access", "dave")
+    shown = service.cli("access", "what", "api:conny", "--basis", "policy").stdout
+    header, row = shown.splitlines()
+    assert "needs" in header.split()
+    assert row[header.index("needs") :].startswith("a reason ")
+
+
 def test_ledger_with_hours_is_verified_offline(service: Service) -> None:
     applied = next(entry["data"] for entry in entries(service) if entry["kind"] == "policy.applied")
     (calendar,) = applied["holidays"]
