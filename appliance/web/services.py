@@ -13,7 +13,8 @@ from appliance.authority.transport.client import DEFAULT_TIMEOUT_S, AuthorityCli
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
-from appliance.policy.roles import ACT_ROLES, Customers, may_act, seen_customers
+from appliance.policy.document import Policy
+from appliance.policy.roles import Customers, may_act, say_lacking, seen_customers
 from appliance.web.logins import Logins
 from appliance.web.request import current_request
 from audit.tiles import TileReader
@@ -127,6 +128,5 @@ def require(snapshot: Snapshot, act: str) -> None:
         Refusal: ``policy-denied``.
     """
     if not may(snapshot, act):
-        roles = " or ".join(sorted(ACT_ROLES[act]))
-        of_all = " for all customers" if seen(snapshot, act) else ""
-        raise Refusal("policy-denied", f"{requester()} has not the role {roles}{of_all}", rule=act)
+        policy = snapshot.policy() or Policy()
+        raise Refusal("policy-denied", say_lacking(policy, requester(), act), rule=act)

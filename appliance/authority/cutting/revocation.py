@@ -16,7 +16,7 @@ from appliance.cutting import RevocationBody
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.policy.document import Policy
-from appliance.policy.roles import ACT_ROLES, may_act
+from appliance.policy.roles import may_act, say_lacking
 from appliance.requests import CredentialRevocationBody
 from appliance.ssh.keys import parse_fingerprint
 from audit.entry import Entry
@@ -116,6 +116,5 @@ def check_may(state: State, identity: Identity, act: str) -> Policy:
     """
     policy = state.in_force().policy
     if not may_act(policy, identity, act):
-        roles = " or ".join(sorted(ACT_ROLES[act]))
-        raise Refusal("policy-denied", f"{identity} has not the role {roles}", rule=act)
+        raise Refusal("policy-denied", say_lacking(policy, identity, act), rule=act)
     return policy

@@ -23,7 +23,7 @@ from appliance.moments import parse_moment_ms
 from appliance.policy.circumstances import Circumstances
 from appliance.policy.document import Policy
 from appliance.policy.explain import Explained, Question, explain
-from appliance.policy.roles import may_act
+from appliance.policy.roles import may_act, say_lacking
 from appliance.policy.zones import format_moment
 
 MAX_QUEUED: Final = 100
@@ -56,7 +56,8 @@ def gather(state: State, caller: Identity, body: ExplainBody, now_s: int) -> Exp
     policy, himself = applied.policy, body.subject in {None, str(caller)}
     auditor = may_act(policy, caller, "certificate.read")
     if not auditor and (not himself or body.groups):
-        detail = f"{caller} has not the role auditor, and may ask about himself only, as he is"
+        lacking = say_lacking(policy, caller, "certificate.read")
+        detail = f"{lacking}, and may ask about himself only, as he is"
         raise Refusal("policy-denied", detail, rule="certificate.read")
     host = None if body.host is None else state.hosts.get(body.host)
     if body.host is not None and host is None:
