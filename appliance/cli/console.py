@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from appliance.authority.transport.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient, Unreachable
 from appliance.cli.values import check_text
 from appliance.config import Config, load_config
 from appliance.errors import ChanceryError, Refusal
@@ -44,6 +44,8 @@ _STYLES: Final = {
 # Longer words may be cut up where they stand between others; and what is between the columns of a table.
 _LONG_WORD: Final = 24
 _GAP: Final = 2
+
+_AS_ROOT: Final = "run the command as root (sudo)"
 
 P = ParamSpec("P")
 
@@ -207,6 +209,8 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             check_text(click.get_current_context())
             command(*args, **kwargs)
+        except Unreachable as unreachable:
+            _fail(_describe_unreachable(unreachable), EXIT_NOT_RUNNING)
         except Refusal as refusal:
             _fail(
                 _describe(refusal), EXIT_NOT_RUNNING if refusal.slug == "ledger-unavailable" else EXIT_FAILED
@@ -217,10 +221,18 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             _fail(f"something in it is not UTF-8: {error}", EXIT_FAILED)
         except BrokenPipeError:
             sys.exit(EXIT_FAILED)
+        except PermissionError as error:
+            _fail(f"{error.filename}: this user may not open it: {_AS_ROOT}", EXIT_FAILED)
         except OSError as error:
             _fail(str(error), EXIT_FAILED)
 
     return run
+
+
+def _describe_unreachable(unreachable: Unreachable) -> str:
+    if isinstance(unreachable.__cause__, PermissionError):
+        return f"this user may not ask the service: {_AS_ROOT}"
+    return "the service does not run: start it with `chancery serve`"
 
 
 def _describe(refusal: Refusal) -> str:
