@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from appliance.buckets import Rate
 from appliance.days import check_zone
@@ -31,6 +32,7 @@ from appliance.durations import parse_duration
 from appliance.errors import ConfigError
 from appliance.identity.settings import IdentityTable
 from appliance.policy.names import check_name
+from appliance.words import explain
 
 FILE_NAME: Final = "chancery.toml"
 # Where the authority says why it stays down, when it does; below the data directory.
@@ -386,8 +388,7 @@ def _override(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
         tables.setdefault(table, {})[key] = value
 
 
-def _message(problem: Any) -> str:
+def _message(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         return "unknown key; what is not known is refused"
-    cause = problem.get("ctx", {}).get("error")
-    return str(cause or problem["msg"])
+    return explain(problem)

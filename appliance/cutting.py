@@ -6,8 +6,17 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from appliance.policy.fields import GroupField, HostNameField, KeyField, Maybe, NameField, ReferenceField
+from appliance.policy.fields import (
+    GroupField,
+    HostNameField,
+    KeyField,
+    Maybe,
+    NameField,
+    ReferenceField,
+    SerialField,
+)
 from appliance.policy.locks import KINDS, Target
+from appliance.words import Shaped
 
 _ONE_BESIDE_REASON: Final[dict[str, Any]] = {"minProperties": 2, "maxProperties": 2}
 
@@ -36,12 +45,14 @@ class RevocationBody(_CutBody):
 
     NAMES = ("serial", "key_id", "key", "subject")
 
-    serial: Maybe[
+    serial: Maybe[Annotated[SerialField, Field(examples=["281474976710673"])]]
+    key_id: Maybe[
         Annotated[
-            str, Field(pattern=r"^[1-9][0-9]{0,19}$", description="in decimal", examples=["281474976710673"])
+            str,
+            Field(description="as sshd logs it"),
+            Shaped(r"^[!-~]{1,200}$", "a key id as sshd logs it, without spaces"),
         ]
     ]
-    key_id: Maybe[Annotated[str, Field(pattern=r"^[!-~]{1,200}$", description="as sshd logs it")]]
     key: Maybe[KeyField]
     subject: Maybe[ReferenceField]
 

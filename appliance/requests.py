@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from appliance.durations import parse_duration
 from appliance.errors import malformed
@@ -20,7 +19,9 @@ from appliance.moments import parse_moment_ms
 from appliance.networks import MAX_NETWORKS, parse_networks
 from appliance.policy.fields import (
     KEY_FORMAT,
+    CredentialIdField,
     CustomerField,
+    DigestField,
     HostGroupField,
     HostNameField,
     LoginField,
@@ -32,6 +33,7 @@ from appliance.policy.fields import (
 )
 from appliance.policy.values import PERMITS
 from appliance.ssh.keys import PublicKey, format_public_key_line, parse_public_key_line
+from appliance.words import Shaped, explain
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -57,8 +59,8 @@ class _Body(BaseModel):
 class IdempotencyBody(_Body):
     """What a repeated request is known by: SHA-256 in hex of its key, and of method, path and body."""
 
-    key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    request: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    key: DigestField
+    request: DigestField
 
 
 class UserCertificateBody(_Body):
@@ -110,11 +112,10 @@ class UserCertificateBody(_Body):
         str | None, Field(default=None, min_length=1, max_length=500, description="why, for the record")
     ]
     on_behalf_of: Annotated[
-        str | None,
+        # What can be a name at all is for the directory to say.
+        Annotated[str, Shaped(r"^[a-z][a-z0-9-]{0,31}:.{1,255}$", "provider:name, such as ldap:ada")] | None,
         Field(
             default=None,
-            # What can be a name at all is for the directory to say.
-            pattern=r"^[a-z][a-z0-9-]{0,31}:.{1,255}$",
             description="for this person, whom a directory knows; for delegates that a grant names",
             examples=["ldap:ada"],
         ),
@@ -135,7 +136,7 @@ _Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["laptop l
 class CredentialRevocationBody(_Body):
     """Revoke an API credential."""
 
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    id: CredentialIdField
     reason: _Reason
 
 
@@ -151,15 +152,6 @@ def check_body(model: type[_Model], data: object) -> _Model:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "body"
         raise malformed(field, explain(first)) from error
-
-
-def explain(problem: ErrorDetails) -> str:
-    """Say in words what is wrong with a value, from what pydantic found."""
-    if problem["type"] == "extra_forbidden":
-        return "unknown field; what is not known is refused"
-    if problem["type"] == "missing":
-        return "is missing"
-    return str(problem.get("ctx", {}).get("error") or problem["msg"])[:500]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from appliance.index.granted import GrantedAccess
 from appliance.index.render import render_access
 from appliance.index.scene import Place
 from appliance.moments import parse_moment_ms
+from appliance.policy.requirements import list_requirements
 
 _SHOWN_HOSTS: Final = 5
 
@@ -142,7 +143,7 @@ def _show(page: AccessPage, basis: Basis) -> None:
         show_table(columns, rows, empty="nobody, by certificate")
         note("sessions that are open outlive their certificates")
     else:
-        columns = ["who:", "is a", "as:", "on", "for:", "grant:", "policy:"]
+        columns = ["who:", "is a", "as:", "on", "for:", "needs", "grant:", "policy:"]
         show_table(columns, rows, empty="nobody, by policy")
     if not page.prefix.settled:
         note("the moment is not settled: entries that are still to come can belong to it")
@@ -160,10 +161,9 @@ def _row(row: Access) -> tuple[object, ...]:
         case GrantedAccess(reachable=reachable):
             through = f" of {', '.join(reachable.holder.through)}" if reachable.holder.through else ""
             is_a = f"{reachable.holder.kind}{through}"
-            return (
-                *(reachable.holder.subject, is_a, reachable.login, on, _lasts(row)),
-                *(reachable.filed.grant.name, row.policy),
-            )
+            grant, subject = reachable.filed.grant, reachable.holder.subject
+            needs = "; ".join(list_requirements(grant.require))
+            return (subject, is_a, reachable.login, on, _lasts(row), needs, grant.name, row.policy)
 
 
 def _lasts(row: GrantedAccess) -> str:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from appliance.authority.transport.client import AuthorityClient
+from appliance.authority.transport.client import AuthorityClient, Unreachable
 from appliance.cli.values import check_text
 from appliance.config import Config, load_config
 from appliance.errors import ChanceryError, Refusal
@@ -39,6 +40,12 @@ _STYLES: Final = {
     **dict.fromkeys(("abandoned", "failed", "halted", "not valid", "problem", "revoked"), "red"),
     **dict.fromkeys(("expired", "retired"), "dim"),
 }
+
+# Longer words may be cut up where they stand between others; and what is between the columns of a table.
+_LONG_WORD: Final = 24
+_GAP: Final = 2
+
+_AS_ROOT: Final = "run the command as root (sudo)"
 
 P = ParamSpec("P")
 
@@ -114,10 +121,19 @@ def show_json(value: object) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print a table for a person; columns that end in a colon are identifiers and are never wrapped."""
+    """Print a table for a person; columns that end in a colon are identifiers and are never wrapped.
+
+    On a terminal that is too narrow for it, each row is printed by itself, a line for each field.
+    """
     listed = [[str(cell) for cell in row] for row in rows]
     if not listed:
         click.echo(empty)
+        return
+    # A pipe gets whole lines: what reads them is no window. Colour is for terminals, NO_COLOR leaves it out.
+    terminal = sys.stdout.isatty()
+    console = Console(soft_wrap=not terminal, width=None if terminal else 400)
+    if terminal and _narrowest(columns, listed) > console.width:
+        _show_rows(columns, listed)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -125,9 +141,27 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empt
     for row in listed:
         # As Text, since a cell may be what someone else wrote: it is no markup, and moves no cursor.
         table.add_row(*(Text(_printable(cell), style=_STYLES.get(cell, "")) for cell in row))
-    # A pipe gets whole lines: what reads them is a program or a pager, not a window. Colour is for terminals,
-    # and rich leaves it out where NO_COLOR is set.
-    Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 400).print(table)
+    console.print(table)
+
+
+def _narrowest(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return how wide a terminal must be for a table that cuts up no identifier and hardly a word."""
+    least = _GAP * (len(columns) - 1)
+    for column, *cells in zip(columns, *rows, strict=True):
+        texts = [column.removesuffix(":"), *map(_printable, cells)]
+        if column.endswith(":"):
+            least += max(map(cell_len, texts))
+        else:
+            words = [cell_len(word) for text in texts for word in text.split()]
+            least += min(max(words), _LONG_WORD)
+    return least
+
+
+def _show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    names = [column.removesuffix(":") for column in columns]
+    for number, row in enumerate(rows):
+        click.echo("\n" * (number > 0), nl=False)
+        show_fields(dict(zip(names, row, strict=True)))
 
 
 def show_fields(fields: Mapping[str, object]) -> None:
@@ -175,6 +209,8 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             check_text(click.get_current_context())
             command(*args, **kwargs)
+        except Unreachable as unreachable:
+            _fail(_describe_unreachable(unreachable), EXIT_NOT_RUNNING)
         except Refusal as refusal:
             _fail(
                 _describe(refusal), EXIT_NOT_RUNNING if refusal.slug == "ledger-unavailable" else EXIT_FAILED
@@ -185,10 +221,18 @@ def plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             _fail(f"something in it is not UTF-8: {error}", EXIT_FAILED)
         except BrokenPipeError:
             sys.exit(EXIT_FAILED)
+        except PermissionError as error:
+            _fail(f"{error.filename}: this user may not open it: {_AS_ROOT}", EXIT_FAILED)
         except OSError as error:
             _fail(str(error), EXIT_FAILED)
 
     return run
+
+
+def _describe_unreachable(unreachable: Unreachable) -> str:
+    if isinstance(unreachable.__cause__, PermissionError):
+        return f"this user may not ask the service: {_AS_ROOT}"
+    return "the service does not run: start it with `chancery serve`"
 
 
 def _describe(refusal: Refusal) -> str:

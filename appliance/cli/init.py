@@ -25,6 +25,7 @@ from appliance.policy.document import PolicyFile
 from appliance.setup.directory import ExistingToken, Wishes, initialise
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import format_public_key_line, parse_public_key_line
+from appliance.words import explain
 from hsm.algorithm import Algorithm
 
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -155,7 +156,7 @@ def _check_token(token: ExistingToken) -> None:
         TokenTable.model_validate(table | {"module": token.module, "label": token.label, "pin": token.pin})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"token.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ConfigError(f"token.{'.'.join(map(str, first['loc']))}: {explain(first)}") from error
 
 
 def _read_policies(paths: tuple[Path, ...]) -> tuple[PolicyFile, ...]:

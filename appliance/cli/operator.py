@@ -48,7 +48,7 @@ def list_(shell: Shell, as_json: bool) -> None:
             ", ".join(each["roles"]) + (f" of {', '.join(of)}" if (of := each.get("customers")) else ""),
             ", ".join(each["identities"]),
             ", ".join(each["may_order"]) if each["keys"] else "nothing: no key to sign with",
-            "\n".join(each["keys"]),
+            ", ".join(each["keys"]),
         )
         for each in operators
     ]

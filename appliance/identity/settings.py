@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from appliance.identity.identity import PROVIDER
+from appliance.words import Shaped
 
 # What identifies without a provider of the configuration, and how the ledger writes hosts.
 RESERVED_NAMES: Final = frozenset({"mtls", "api", "local", "host"})
@@ -95,6 +96,7 @@ def fill(template: str, values: dict[str, str]) -> str:
 
 _Name = Annotated[str, AfterValidator(_check_name)]
 _HttpsUrl = Annotated[str, AfterValidator(_check_https), Field(max_length=500)]
+_Attribute = Annotated[str, Shaped(r"^[A-Za-z][A-Za-z0-9-]{0,63}$", "the name of an attribute, such as uid")]
 _Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -140,10 +142,12 @@ class LdapTable(_Table):
     bind_dn: Annotated[_Text, Field(description="who looks people up")]
     password: Annotated[str, AfterValidator(_check_secret), Field(description="of bind_dn: where it is")]
     base: Annotated[_Text, Field(description="where people are")]
-    filter: Annotated[str, Field(max_length=500, pattern=r"^\(.*\)$")] = "(objectClass=person)"
-    login: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$"), AfterValidator(_check_login)] = ""
+    filter: Annotated[
+        str, Field(max_length=500), Shaped(r"^\(.*\)$", "a filter such as (objectClass=person)")
+    ] = "(objectClass=person)"
+    login: Annotated[_Attribute, AfterValidator(_check_login)] = ""
     group_base: Annotated[str | None, Field(max_length=500, description="default: base")] = None
-    group_name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] = "cn"
+    group_name: _Attribute = "cn"
     session_s: Annotated[int, Field(ge=60, le=43_200, description="that one password is good for")] = 3_600
     cache_s: Annotated[int, Field(ge=0, le=600, description="that an answer is good for")] = 60
     timeout_s: Annotated[float, Field(ge=0.5, le=60, description="for one answer")] = 5

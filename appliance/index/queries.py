@@ -255,6 +255,10 @@ class Index:
         """Return the connection, to the file that is at the path now: a rebuilt index is another file."""
         try:
             inode = self._path.stat().st_ino
+        except PermissionError as error:
+            raise IndexUnavailable(
+                f"{self._path}: this user may not read it: run the command as root (sudo)"
+            ) from error
         except OSError as error:
             raise IndexUnavailable(
                 f"{self._path}: there is no index yet; `chancery serve` builds it"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -20,7 +20,7 @@ from appliance.policy.asking import Asking
 from appliance.policy.circumstances import PLAIN, Circumstances
 from appliance.policy.document import FiledGrant, Policy
 from appliance.policy.opening import Opening
-from appliance.policy.requirements import Obstacle
+from appliance.policy.refusing import list_allowed, say_missing
 from appliance.policy.tables import HostGroup
 from appliance.policy.terms import BACKDATE_S, MAX_AHEAD_S, Bounds, Settling, Terms
 from appliance.policy.zones import format_moment
@@ -33,7 +33,6 @@ REPLAYABLE: Final = frozenset({1, EVALUATOR})
 # Of a request for what no grant of the requester's gives, whatever the hour.
 DEFAULT_DENY: Final = "default-deny"
 DEFAULT_HOST_TTL_S: Final = 30 * 86_400
-MAX_ALLOWED: Final = 20
 MAX_OBSTACLES: Final = 5
 
 
@@ -79,7 +78,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denial:
-    """Why not: the rule that refused, words for the caller, and what his own grants would allow.
+    """Why not: the rule that refused, words for the caller, and what his own grants would give at that time.
 
     ``next_s`` is the next moment at which a grant that is shut opens, where one does.
     """
@@ -148,8 +147,7 @@ def evaluate_user(
     chosen, refused = _choose(policy, sought, asking, settling)
     missing = _find_missing(chosen, sought)
     if missing is not None or not chosen:
-        obstacles = [each for filed in refused for each in settling.find_obstacles(filed)]
-        return _deny(policy, identity, missing or "nothing that was asked for", obstacles)
+        return _deny(policy, asking, missing, refused, settling)
     return tuple(_merge(policy, _settle(chosen, settling)))
 
 
@@ -265,21 +263,22 @@ def _find_missing(chosen: Iterable[_Offer], sought: _Sought) -> str | None:
     return None
 
 
-def _deny(policy: Policy, identity: Identity, missing: str, obstacles: Sequence[Obstacle]) -> Denial:
-    # As many grants as principals are shown: each gives one at least.
-    held = [policy.grants[place].grant for place in policy.holders.held_by(identity)[:MAX_ALLOWED]]
+def _deny(
+    policy: Policy, asking: Asking, missing: str | None, refused: Sequence[FiledGrant], settling: Settling
+) -> Denial:
+    held = policy.holders.held_by(asking.identity)
     if not held:
-        return Denial(rule=DEFAULT_DENY, detail=f"no grant covers {identity}")
-    principals = (f"{login}@{name}" for grant in held for name in grant.on for login in grant.logins)
-    allowed = sorted(islice(dict.fromkeys(principals), MAX_ALLOWED))
+        return Denial(rule=DEFAULT_DENY, detail=f"no grant covers {asking.identity}")
+    allowed = list_allowed(policy, held, settling)
+    obstacles = [each for filed in refused for each in settling.find_obstacles(filed)]
     if not obstacles:
-        detail = f"no grant of yours gives {missing}"
-        return Denial(rule=DEFAULT_DENY, detail=detail, allowed=tuple(allowed))
+        detail = say_missing(policy, asking.identity, asking.request, missing)
+        return Denial(rule=DEFAULT_DENY, detail=detail, allowed=allowed)
     details = list(dict.fromkeys(obstacle.detail for obstacle in obstacles))
     return Denial(
         rule=obstacles[0].rule,
         detail="; ".join(details[:MAX_OBSTACLES]),
-        allowed=tuple(allowed),
+        allowed=allowed,
         next_s=min((each.next_s for each in obstacles if each.next_s is not None), default=None),
     )
 

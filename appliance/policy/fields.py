@@ -24,6 +24,7 @@ from appliance.policy.names import (
 )
 from appliance.policy.values import MAX_TTL_S, PERMITS
 from appliance.ssh.keys import fingerprint, parse_fingerprint, parse_public_key_line
+from appliance.words import Shaped
 
 KEY_FORMAT: Final = "ssh-public-key"
 CERTIFICATE_FORMAT: Final = "ssh-certificate"
@@ -32,6 +33,7 @@ NETWORK_FORMAT: Final = "cidr"
 REFERENCE_FORMAT: Final = "identity"
 # 256 bits in base64: the last digit has four of them.
 FINGERPRINT: Final = r"^SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]$"
+CURSOR: Final = "a cursor that an earlier page gave"
 _T = TypeVar("_T")
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
@@ -119,6 +121,13 @@ MomentField = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
+SerialField = Annotated[
+    str,
+    Field(description="in decimal"),
+    Shaped(r"^[1-9][0-9]{0,19}$", "a serial in decimal"),
+]
+CredentialIdField = Annotated[str, Shaped(r"^[0-9a-f]{16}$", "an id of 16 hexadecimal digits")]
+DigestField = Annotated[str, Shaped(r"^[0-9a-f]{64}$", "a SHA-256 of 64 hexadecimal digits")]
 # What need not be there, and is absent then: a query cannot say null, and a reply does not.
 Maybe = Annotated[_T | None, Field(default=None, json_schema_extra=leave_out_null)]
 _REFERENCE: Final[dict[str, Any]] = {

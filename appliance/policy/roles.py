@@ -72,6 +72,13 @@ def able_to_act(policy: Policy, act: str) -> list[Operator]:
     ]
 
 
+def say_lacking(policy: Policy, identity: Identity, act: str) -> str:
+    """Say in words why an identity may not do ``act``."""
+    roles = " or ".join(sorted(ACT_ROLES[act]))
+    has_it = not ACT_ROLES[act].isdisjoint(roles_of(policy, identity))
+    return f"{identity} has not the role {roles}{' for all customers' if has_it else ''}"
+
+
 def seen_customers(policy: Policy, identity: Identity, act: str) -> Customers:
     """Return the customers whose records ``act`` shows to this identity.
 

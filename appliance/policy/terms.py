@@ -110,6 +110,11 @@ class Settling:
         opening = self._open(grant)
         return None if isinstance(opening, Shut) else opening
 
+    def is_shut(self, filed: FiledGrant) -> bool:
+        """Say whether hours or leave keep a grant from giving anything, whatever is asked for."""
+        opening = self._open(filed.grant)
+        return isinstance(opening, Shut) and opening.by != "approvals"
+
     def settle(self, filed: FiledGrant, opening: Opening) -> Terms:
         """Return the terms of a grant that is open."""
         grant, request = filed.grant, self._asking.request
@@ -163,7 +168,8 @@ class Settling:
             detail = f"grant {grant.name!r} does not let {delegate} ask on behalf of others"
             yield Obstacle(rule="delegates", detail=detail)
         if request.permit and (too_much := [name for name in request.permit if name not in grant.permit]):
-            detail = f"grant {grant.name!r} does not permit {', '.join(too_much)}"
+            permitted = ", ".join(grant.permit) or "nothing"
+            detail = f"grant {grant.name!r} does not permit {', '.join(too_much)}: it permits {permitted}"
             yield Obstacle(rule="narrowing", detail=detail)
         if request.source is not None and _intersect(grant.source, request.source) == ():
             detail = f"grant {grant.name!r} allows only the sources {', '.join(grant.source or ())}"

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from werkzeug.routing import BaseConverter
 
 from appliance.errors import Refusal, malformed
-from appliance.requests import explain
 from appliance.web.authentication import Authenticator
 from appliance.web.description import (
     INFO,
@@ -48,6 +47,7 @@ from appliance.web.views import (
     revocations,
     sessions,
 )
+from appliance.words import explain
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from appliance.index.approvals import APPROVAL_CURSOR
-from appliance.policy.fields import Maybe
+from appliance.policy.fields import CURSOR, Maybe
 from appliance.web.replies import Cursor, Moment, Seq, Size
 from appliance.web.shapes import Body, Paged, Reply
+from appliance.words import Shaped
 
 
 class ApprovalsQuery(Paged):
     """Some of the approvals."""
 
-    cursor: Maybe[Annotated[str, Field(pattern=APPROVAL_CURSOR, description="from the page before")]]
+    cursor: Maybe[Annotated[str, Shaped(APPROVAL_CURSOR, CURSOR), Field(description="from the page before")]]
     past: Annotated[bool, Field(description="also what is over")] = False
 
 

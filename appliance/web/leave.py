@@ -10,11 +10,12 @@ from appliance.authority.cutting.leaving import WhoField
 from appliance.authority.ordering.commands import CancelLeave
 from appliance.days import check_zone, parse_day_or_moment
 from appliance.index.leave import LEAVE_CURSOR
-from appliance.policy.fields import Maybe
+from appliance.policy.fields import CURSOR, Maybe
 from appliance.policy.zones import load_zone
 from appliance.web.models import Ordered, Word
 from appliance.web.replies import Cursor, Moment, Seq, Serial, Size
 from appliance.web.shapes import Body, Paged, Reply
+from appliance.words import Shaped
 
 _ANY_ZONE = load_zone("UTC")
 
@@ -49,7 +50,7 @@ _Zone = Annotated[
 class LeaveQuery(Paged):
     """Some of the leave."""
 
-    cursor: Maybe[Annotated[str, Field(pattern=LEAVE_CURSOR, description="from the page before")]]
+    cursor: Maybe[Annotated[str, Shaped(LEAVE_CURSOR, CURSOR), Field(description="from the page before")]]
     person: Maybe[Annotated[Word, Field(description="a person of the policy, or provider:subject")]]
     past: Annotated[bool, Field(description="also what is over, or was cancelled")] = False
     pending: Annotated[bool, Field(description="only what its feed shows no more")] = False

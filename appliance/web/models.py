@@ -15,7 +15,9 @@ from appliance.index.search import CERTIFICATE_CURSOR
 from appliance.policy.document import MAX_FILE, MAX_FILES
 from appliance.policy.fields import (
     CERTIFICATE_FORMAT,
+    CURSOR,
     FINGERPRINT,
+    CredentialIdField,
     HostGroupField,
     HostNameField,
     LoginField,
@@ -23,8 +25,10 @@ from appliance.policy.fields import (
     MomentField,
     NameField,
     ReferenceField,
+    SerialField,
 )
 from appliance.web.jsonbody import MAX_MEMBERS
+from appliance.words import Shaped
 
 _Command = TypeVar("_Command", bound=CommandBody)
 
@@ -52,7 +56,9 @@ class _Paged(Sized):
 class CertificateQuery(_Paged):
     """What certificates to search for."""
 
-    cursor: Maybe[Annotated[str, Field(pattern=CERTIFICATE_CURSOR, description="from the page before")]]
+    cursor: Maybe[
+        Annotated[str, Shaped(CERTIFICATE_CURSOR, CURSOR), Field(description="from the page before")]
+    ]
     subject: Maybe[Annotated[Word, Field(description="who asked: provider:subject")]]
     key_id: Maybe[Word]
     principal: Maybe[Annotated[Word, Field(description="such as postgres@acme-eu-db")]]
@@ -60,7 +66,9 @@ class CertificateQuery(_Paged):
     customer: Maybe[Word]
     fingerprint: Maybe[
         Annotated[
-            str, Field(pattern=FINGERPRINT, description="of the subject's key, as ssh-keygen -l has it")
+            str,
+            Shaped(FINGERPRINT, "SHA256:… as ssh-keygen -l has it"),
+            Field(description="of the subject's key, as ssh-keygen -l has it"),
         ]
     ]
     type: Maybe[Literal["user", "host"]]
@@ -73,20 +81,22 @@ class HostsQuery(_Paged):
     """Some of the hosts."""
 
     cursor: Maybe[
-        Annotated[str, Field(pattern=HOST_CURSOR, max_length=506, description="from the page before")]
+        Annotated[str, Field(max_length=506, description="from the page before"), Shaped(HOST_CURSOR, CURSOR)]
     ]
 
 
 class CredentialsQuery(_Paged):
     """Some of the credentials."""
 
-    cursor: Maybe[Annotated[str, Field(pattern=CREDENTIAL_CURSOR, description="from the page before")]]
+    cursor: Maybe[
+        Annotated[str, Shaped(CREDENTIAL_CURSOR, CURSOR), Field(description="from the page before")]
+    ]
 
 
 class LocksQuery(_Paged):
     """Some of the locks."""
 
-    cursor: Maybe[Annotated[str, Field(pattern=LOCK_CURSOR, description="from the page before")]]
+    cursor: Maybe[Annotated[str, Shaped(LOCK_CURSOR, CURSOR), Field(description="from the page before")]]
     lifted: Annotated[bool, Field(description="also those that were lifted")] = False
 
 
@@ -99,7 +109,7 @@ class LockPath(_Model):
 class SerialPath(_Model):
     """A certificate by its serial."""
 
-    serial: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$", description="in decimal")]
+    serial: SerialField
 
 
 class CaPath(_Model):
@@ -113,7 +123,9 @@ class PublicKeyQuery(Sized):
 
     known_hosts: Annotated[bool, Field(description="as @cert-authority lines for known_hosts")] = False
     pattern: Annotated[
-        str, Field(max_length=253, pattern=r"^[A-Za-z0-9.*?-]+$", description="the hosts of such a line")
+        str,
+        Field(max_length=253, description="the hosts of such a line"),
+        Shaped(r"^[A-Za-z0-9.*?-]+$", "a pattern of host names, such as *.acme.example"),
     ] = "*"
 
 
@@ -126,13 +138,13 @@ class HostPath(_Model):
 class CredentialPath(_Model):
     """An API credential by its id."""
 
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    id: CredentialIdField
 
 
 class AccessParameters(_Paged):
     """Who has access to what."""
 
-    cursor: Maybe[Annotated[str, Field(pattern=ACCESS_CURSOR, description="from the page before")]]
+    cursor: Maybe[Annotated[str, Shaped(ACCESS_CURSOR, CURSOR), Field(description="from the page before")]]
     subject: Maybe[Word]
     host: Maybe[Word]
     host_group: Maybe[Word]
@@ -158,10 +170,10 @@ class ExplainParameters(_Model):
             str,
             Field(
                 max_length=300,
-                pattern=r"^[^,]+(,[^,]+)*$",
                 description="of a provider, that he is supposed to be in, such as oidc:dba,oidc:ops",
                 json_schema_extra={"format": "identities"},
             ),
+            Shaped(r"^[^,]+(,[^,]+)*$", "groups with commas between them, such as oidc:dba,oidc:ops"),
         ]
     ]
 
@@ -212,7 +224,11 @@ class LiftLockOrder(Ordered[LiftLock]):
 class PolicyFileBody(_Model):
     """One file of a policy."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["policy.toml"])]
+    name: Annotated[
+        str,
+        Field(examples=["policy.toml"]),
+        Shaped(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", "a file's name of at most 100 characters"),
+    ]
     text: Annotated[
         str, Field(max_length=MAX_FILE, description="TOML", json_schema_extra={"format": "policy"})
     ]
@@ -240,7 +256,11 @@ class ReasonBody(_Model):
 class SessionBody(_Model):
     """A name and a password, for a directory."""
 
-    provider: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$", examples=["ldap"])]
+    provider: Annotated[
+        str,
+        Field(examples=["ldap"]),
+        Shaped(r"^[a-z][a-z0-9-]{0,31}$", "the name of a provider, as /v1/providers has it"),
+    ]
     username: Annotated[str, Field(min_length=1, max_length=255)]
     password: Annotated[SecretStr, Field(min_length=1, max_length=1_024)]
 
@@ -262,15 +282,19 @@ class EntriesQuery(Sized):
 class TilePath(_Model):
     """A tile by its path (c2sp.org/tlog-tiles); ``index`` has slashes of its own."""
 
-    level: Annotated[str, Field(pattern=r"^(entries|[0-9]{1,2})$", description="of hashes, or `entries`")]
+    level: Annotated[
+        str,
+        Field(description="of hashes, or `entries`"),
+        Shaped(r"^(entries|[0-9]{1,2})$", "entries, or a level of one or two digits"),
+    ]
     index: Annotated[
         str,
         Field(
-            pattern=r"^(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?$",
             max_length=50,
             description="such as 067, x001/067, or 067.p/17 for a part",
             json_schema_extra={"format": "tile-index"},
         ),
+        Shaped(r"^(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?$", "such as 067, x001/067, or 067.p/17"),
     ]
 
 

@@ -62,7 +62,9 @@ class Problem(BaseModel):
     ]
     field: Maybe[Annotated[str, Field(description="the field that is wrong")]]
     rule: Maybe[Annotated[str, Field(description="the rule that refused")]]
-    allowed: Maybe[Annotated[list[str], Field(description="what your grants would allow")]]
+    allowed: Maybe[
+        Annotated[list[str], Field(description="login@host-group that your grants give at that time")]
+    ]
     opens: Maybe[Annotated[Moment, Field(description="when a grant of yours opens next")]]
     retry_after_s: Maybe[Annotated[int, Field(description="as Retry-After says")]]
 

@@ -13,8 +13,9 @@ from appliance.authority.transport.client import DEFAULT_TIMEOUT_S, AuthorityCli
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
+from appliance.policy.document import Policy
 from appliance.policy.locks import Lock
-from appliance.policy.roles import ACT_ROLES, ALL, Customers, seen_customers
+from appliance.policy.roles import ALL, Customers, say_lacking, seen_customers
 from appliance.web.logins import Logins
 from appliance.web.request import current_request
 from audit.tiles import TileReader
@@ -142,6 +143,5 @@ def require(snapshot: Snapshot, act: str) -> None:
                 f"the {lock.target.kind} {lock.target.name} is locked (entry {lock.seq})",
                 rule="lock",
             )
-        roles = " or ".join(sorted(ACT_ROLES[act]))
-        of_all = " for all customers" if seen(snapshot, act) else ""
-        raise Refusal("policy-denied", f"{requester()} has not the role {roles}{of_all}", rule=act)
+        policy = snapshot.policy() or Policy()
+        raise Refusal("policy-denied", say_lacking(policy, requester(), act), rule=act)

@@ -94,9 +94,11 @@ def verify_answer(answer: AnswerBody, context: AnswerContext) -> None:
     requested = context.requested
     if requested.refused:
         raise Refusal("conflict", f"approval {requested.seq} has been refused")
+    if answer.expires_s <= context.now_s:
+        raise _denied("is over before it begins: name a moment to come until which it holds")
     if answer.decision == "given":
         _check_given(answer, context)
-    elif not context.now_s < answer.expires_s <= context.now_s + MAX_REFUSAL_S:
+    elif answer.expires_s > context.now_s + MAX_REFUSAL_S:
         raise _denied(f"refuses until a moment that is not within {MAX_REFUSAL_S // 3600} h")
     if answer.person not in find_approvers(context.policy, requested):
         raise _denied(f"has an answer by {answer.person}, who is none of the approvers, or asked himself")
@@ -121,7 +123,7 @@ def _check_given(answer: AnswerBody, context: AnswerContext) -> None:
         raise Refusal("conflict", f"approval {requested.seq} was not given in time: ask for it again")
     if answer.person in requested.given_by:
         raise Refusal("conflict", f"{answer.person} has given approval {requested.seq} already")
-    if not now_s < answer.expires_s <= now_s + requested.ttl_s:
+    if answer.expires_s > now_s + requested.ttl_s:
         raise _denied(f"lasts at most {requested.ttl_s} s, as certificates under the grant do")
 
 

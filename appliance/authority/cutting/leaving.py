@@ -119,8 +119,7 @@ class BookLeave:
         leave = _plan(policy, self._body, at.seq)
         if not is_own(policy, self._identity, leave):
             check_may(state, self._identity, "leave.book")
-        if not at.time_s < leave.ends_s <= at.time_s + MAX_AHEAD_S:
-            raise malformed("ends_s", "expected a moment to come, within five years")
+        _check_end(leave, at.time_s)
         known = state.leaves.find_same(leave)
         if known is not None:
             return Decided(after=lambda _entries: self._answer(Booked(leave=known, already=True)))
@@ -207,7 +206,7 @@ def _plan(policy: Policy, body: LeaveBody, seq: int) -> Leave:
             "not-found", f"the policy has no person {person}: name one that it has, or provider:subject"
         )
     if body.starts_s >= body.ends_s:
-        raise malformed("ends_s", "expected a moment after starts_s")
+        raise malformed("ends", "is not after starts: the leave would be over before it begins")
     source = None if body.source is None else (body.source.feed, body.source.uid)
     return Leave(
         seq=seq,
@@ -217,6 +216,13 @@ def _plan(policy: Policy, body: LeaveBody, seq: int) -> Leave:
         ends_s=body.ends_s,
         source=source,
     )
+
+
+def _check_end(leave: Leave, now_s: int) -> None:
+    if leave.ends_s <= now_s:
+        raise malformed("ends", "has passed: the leave is over already")
+    if leave.ends_s > now_s + MAX_AHEAD_S:
+        raise malformed("ends", "is more than five years ahead: book what is sure, and the rest then")
 
 
 def _book(leave: Leave, body: LeaveBody, identity: Identity) -> LeaveBooked:

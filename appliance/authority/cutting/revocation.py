@@ -20,7 +20,7 @@ from appliance.identity.identity import Identity
 from appliance.key_ids import format_key_id
 from appliance.policy.document import Policy
 from appliance.policy.powers import may_still_act
-from appliance.policy.roles import ACT_ROLES, may_act
+from appliance.policy.roles import may_act, say_lacking
 from appliance.requests import CredentialRevocationBody
 from appliance.ssh.keys import parse_fingerprint
 from audit.entry import Entry
@@ -143,8 +143,7 @@ def check_may(state: State, identity: Identity, act: str) -> Policy:
     """
     policy = state.in_force().policy
     if not may_act(policy, identity, act):
-        roles = " or ".join(sorted(ACT_ROLES[act]))
-        raise Refusal("policy-denied", f"{identity} has not the role {roles}", rule=act)
+        raise Refusal("policy-denied", say_lacking(policy, identity, act), rule=act)
     if not may_still_act(policy, identity, act, standing_in(state, policy)):
         raise Refusal("policy-denied", f"{identity} is locked: another operator does it", rule="lock")
     return policy

@@ -25,7 +25,7 @@ from appliance.policy.circumstances import Circumstances
 from appliance.policy.document import Policy
 from appliance.policy.evaluate import Host
 from appliance.policy.explain import Explained, Question, explain
-from appliance.policy.roles import may_act
+from appliance.policy.roles import may_act, say_lacking
 from appliance.policy.zones import format_moment
 
 MAX_QUEUED: Final = 100
@@ -56,7 +56,8 @@ def check_asker(policy: Policy, caller: Identity, body: ExplainBody) -> bool:
     if may_act(policy, caller, "certificate.read"):
         return True
     if body.subject not in {None, str(caller)} or body.groups:
-        detail = f"{caller} has not the role auditor, and may ask about himself only, as he is"
+        lacking = say_lacking(policy, caller, "certificate.read")
+        detail = f"{lacking}, and may ask about himself only, as he is"
         raise Refusal("policy-denied", detail, rule="certificate.read")
     return False
 

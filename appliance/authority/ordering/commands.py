@@ -15,7 +15,16 @@ from pydantic.config import JsonDict
 
 from appliance.identity.identity import MAX_SUBJECT, is_subject
 from appliance.policy.document import PolicyFile
-from appliance.policy.fields import READ_WHOLE, CaField, CustomerField, HostNameField, NameField
+from appliance.policy.fields import (
+    READ_WHOLE,
+    CaField,
+    CredentialIdField,
+    CustomerField,
+    DigestField,
+    HostNameField,
+    NameField,
+)
+from appliance.words import Shaped
 
 MAX_LABELS = 64
 
@@ -57,7 +66,7 @@ class AppliedFileBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: DigestField
 
 
 class CommandBody(BaseModel):
@@ -116,7 +125,7 @@ class CaStep(CommandBody):
     """A step of one key of a CA, which is named by its fingerprint."""
 
     name: NameField
-    key: Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
+    key: Annotated[str, Shaped(r"^SHA256:[A-Za-z0-9+/]{43}$", "SHA256:… as ssh-keygen -l has it")]
 
 
 class TrustCa(CaStep):
@@ -164,14 +173,14 @@ class CreateCredential(CommandBody):
     """``credential.create``: an API credential; the secret stays with whoever made it."""
 
     verb: Literal["credential.create"] = "credential.create"
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    id: CredentialIdField
     subject: Annotated[
         str,
         AfterValidator(_check_subject),
         Field(description="printable, as after the `api:` of its identity", json_schema_extra=_SUBJECT),
     ]
     kind: Literal["user", "service", "host"]
-    secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    secret_sha256: DigestField
     expires_s: Annotated[int, Field(ge=0, le=2**53 - 1), READ_WHOLE] | None = None
     uses: Annotated[int, Field(ge=1, le=2**31), READ_WHOLE] | None = None
 

@@ -20,6 +20,10 @@ _RECEIVE: Final = 262_144
 DEFAULT_TIMEOUT_S: Final = 30.0
 
 
+class Unreachable(Refusal):
+    """The authority's socket takes no connection: its cause says why not."""
+
+
 class _Waiting:
     """A request that has been sent and its reply, once there is one.
 
@@ -85,7 +89,7 @@ class _Link:
             self._socket.connect(str(path))
         except OSError as error:
             self._socket.close()
-            raise Refusal(
+            raise Unreachable(
                 "ledger-unavailable",
                 f"the authority is not running, or not for this user ({error.strerror}); try again",
                 retry_after_s=2,

@@ -106,9 +106,9 @@ def test_anyone_may_book_for_himself_and_only_by_role_for_others(authority: Test
     ("changes", "expected"),
     [
         ({"person": "nobody"}, "no person nobody"),
-        ({"starts_s": NOW_S + DAY, "ends_s": NOW_S + DAY}, "after starts_s"),
-        ({"starts_s": NOW_S - DAY, "ends_s": NOW_S}, "a moment to come"),
-        ({"starts_s": NOW_S, "ends_s": NOW_S + 10 * 366 * DAY}, "within five years"),
+        ({"starts_s": NOW_S + DAY, "ends_s": NOW_S + DAY}, "ends: is not after starts"),
+        ({"starts_s": NOW_S - DAY, "ends_s": NOW_S}, "ends: has passed"),
+        ({"starts_s": NOW_S, "ends_s": NOW_S + 10 * 366 * DAY}, "ends: is more than five years ahead"),
     ],
 )
 def test_leave_that_cannot_be_is_refused(

@@ -108,7 +108,7 @@ def test_everyone_books_and_sees_his_own_leave_and_no_other_s(service: Service) 
         ({"starts": "tomorrow"}, "starts"),
         ({"ends": "2026-02-30"}, "ends"),
         ({"timezone": "Middle/Earth"}, "timezone"),
-        ({"ends": "2028-01-01"}, "ends_s"),
+        ({"ends": "2028-01-01"}, "ends"),
         ({"person": "Ada Lovelace"}, "person"),
         ({"forever": True}, "forever"),
     ],

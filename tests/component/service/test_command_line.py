@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from audit.verifier import TilesSource, Verdict, verify_log
-from support.service import HOST, Service, make_service
+from support.service import CHANCERY, HOST, Service, make_service
+from support.terminal import show_on_terminal
 
 
 @pytest.fixture
@@ -68,6 +69,15 @@ def test_tables_are_printed_for_people(service: Service) -> None:
     service.settled("/v1/access", "dave")
     assert "api:alice" in service.cli("access", "who", "--host", HOST).stdout
     assert json.loads(service.cli("access", "who", "--subject", "api:alice", "--json").stdout)["access"]
+
+
+def test_lists_are_whole_on_a_narrow_terminal(service: Service) -> None:
+    for what in ("ca", "lock", "operator", "host"):
+        asked = [CHANCERY, "--data", service.data, what, "list"]
+        shown = show_on_terminal(asked, columns=80)
+        whole = service.cli(what, "list").stdout
+        missing = [word for word in whole.split()[1:] if word not in shown]
+        assert missing == [], shown
 
 
 def test_access_is_told_by_subject_by_moment_and_by_policy(service: Service) -> None:

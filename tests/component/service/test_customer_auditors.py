@@ -215,10 +215,18 @@ def test_cursor_of_somebody_who_sees_all_shows_nothing_more(secret: Secret) -> N
 @pytest.mark.parametrize(
     "path",
     ["/v1/ledger/entries?start=0", "/v1/ledger/tile/entries/000.p/8", "/v1/ledger/consistency?old=1&new=2",
-     "/v1/credentials"],
+     "/v1/locks", "/v1/access/explain?subject=api:alice"],
 )  # fmt: skip
-def test_ledger_and_credentials_are_for_those_of_all_customers(secret: Secret, path: str) -> None:
-    assert secret.ask(path).slug == "policy-denied"
+def test_what_is_everyone_s_is_for_auditors_of_all_customers(secret: Secret, path: str) -> None:
+    refused = secret.ask(path)
+    assert refused.slug == "policy-denied"
+    assert " auditor" in refused.json["detail"]
+    assert "for all customers" in refused.json["detail"]
+
+
+def test_role_that_somebody_has_for_no_customer_at_all_is_not_for_all_customers(secret: Secret) -> None:
+    refused = secret.ask("/v1/credentials")
+    assert (refused.slug, "for all customers" in refused.json["detail"]) == ("policy-denied", False)
 
 
 def test_acme_s_own_is_seen_in_full(secret: Secret) -> None:

@@ -57,7 +57,7 @@ def test_refusal_says_which_schedule_and_when_it_opens_again(service: Service) -
     assert (reply.status, reply.slug, reply.json["rule"]) == (403, "policy-denied", "schedule")
     assert reply.json["opens"] == f"{OPENS}T08:00:00Z"
     assert f"opens again at {OPENS}T08:00:00Z" in reply.json["detail"]
-    assert reply.json["allowed"] == ["root@web"]
+    assert reply.json["allowed"] == []
 
 
 def test_certificate_ends_with_the_last_day_of_its_grant_and_the_intent_says_so(service: Service) -> None:
@@ -81,6 +81,14 @@ def test_start_that_is_asked_for_is_on_record(service: Service) -> None:
     too_late = body | {"start": (start + timedelta(days=1)).isoformat()}
     reply = service.http("POST", "/v1/certificates/user", too_late, as_="conny")
     assert (reply.slug, reply.json["rule"]) == ("policy-denied", "start")
+
+
+def test_access_by_policy_says_what_a_grant_needs_beside_its_hours(service: Service) -> None:
+    service.settled("/v1/access", "dave")
+    shown = service.cli("access", "what", "api:conny", "--basis", "policy").stdout
+    header, row = shown.splitlines()
+    assert "needs" in header.split()
+    assert row[header.index("needs") :].startswith("a reason ")
 
 
 def test_ledger_with_hours_is_verified_offline(service: Service) -> None:

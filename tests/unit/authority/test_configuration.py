@@ -75,7 +75,7 @@ def test_webhook_that_is_refused_is_not_repeated_since_it_may_be_a_secret(tmp_pa
 @pytest.mark.parametrize(
     ("text", "environment", "said"),
     [
-        ("", {}, "token: Field required"),
+        ("", {}, "token: is missing"),
         ("not toml", {}, "not TOML"),
         (GOOD + "colour = 'red'", {}, "token.colour: unknown key"),
         (GOOD + "[serivce]\nworkers = 1", {}, "serivce: unknown key"),
