@@ -186,7 +186,7 @@ class Lifetime:
                 f'[[schedule]]\nname = "s{number}"\ntimezone = "{draw.choice(ZONES)}"\n'
                 f"windows = [{windows}]\n{holidays}"
             )
-        lines += [self._grant(number) for number in range(draw.randint(1, 4))]
+        lines += [self._grant(number) for number in range(draw.randint(3, 6))]
         return "".join(lines)
 
     def _grant(self, number: int) -> str:

@@ -209,7 +209,7 @@ FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
     refuse_for_leave_that_there_is_not: {Code.WRONG_DENIAL},
     ask_without_a_grant: {Code.WRONG_APPROVAL, Code.NOT_ALLOWED},
     ask_for_longer: {Code.WRONG_APPROVAL},
-    give_as_another: {Code.WRONG_APPROVAL},
+    give_as_another: {Code.WRONG_APPROVAL, Code.NOT_ALLOWED},
     give_for_oneself: {Code.WRONG_APPROVAL, Code.NOT_ALLOWED},
     give_for_longer: {Code.WRONG_APPROVAL, Code.NOT_ALLOWED},
     forge_the_signature: {Code.WRONG_APPROVAL},
