@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StrictBool, StrictInt
 from pydantic.dataclasses import dataclass as table
 
 from appliance.policy.requirements import NOTHING_REQUIRED, Requirements
@@ -112,7 +112,7 @@ class Grant:
     last: Annotated[Day | None, Field(alias="until")] = None
     delegates: Annotated[tuple[Reference, ...], MANY, AfterValidator(no_duplicates)] = ()
     require: Requirements = NOTHING_REQUIRED
-    break_glass: bool = False
+    break_glass: StrictBool = False
 
 
 @table(frozen=True, slots=True, kw_only=True, config=TABLE)
@@ -128,7 +128,7 @@ class Operator:
     identities: Annotated[tuple[Reference, ...], AfterValidator(no_duplicates)] = ()
     roles: Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(no_duplicates)]
     customers: Annotated[tuple[CustomerName, ...], AfterValidator(no_duplicates)] = ()
-    break_glass: bool = False
+    break_glass: StrictBool = False
 
 
 @table(frozen=True, slots=True, kw_only=True, config=TABLE)
@@ -140,8 +140,8 @@ class Limit:
 
     name: Name
     who: Who
-    per_minute: Annotated[int, Field(alias="certificates_per_minute", ge=1, le=1_000_000)]
-    burst: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    per_minute: Annotated[StrictInt, Field(alias="certificates_per_minute", ge=1, le=1_000_000)]
+    burst: Annotated[StrictInt, Field(ge=1, le=10_000_000)] | None = None
 
 
 @table(frozen=True, slots=True, kw_only=True, config=TABLE)

@@ -50,12 +50,19 @@ class Replayer:
     def _run(self) -> None:
         while True:
             repetition = self._queue.get()
-            try:
-                repetition.reply(self._read(repetition.intents))
-            except LedgerError:
-                log.exception("a reply could not be read again")
-                detail = "the certificate is on record, but cannot be read just now; try again"
-                repetition.reply(Refusal("ledger-unavailable", detail, retry_after_s=2))
+            repetition.reply(self._answer(repetition.intents))
+
+    def _answer(self, intents: Sequence[tuple[int, int]]) -> Release | Refusal:
+        """Return the reply; whatever goes wrong with one is no reason to answer nobody after it."""
+        try:
+            return self._read(intents)
+        except LedgerError:
+            log.exception("a reply could not be read again")
+            detail = "the certificate is on record, but cannot be read just now; try again"
+            return Refusal("ledger-unavailable", detail, retry_after_s=2)
+        except Exception:
+            log.exception("a reply could not be given again")
+            return Refusal("internal", "it could not be given again; the authority's log says why")
 
     def _read(self, intents: Sequence[tuple[int, int]]) -> Release:
         size = max(outcome for _, outcome in intents) + 1

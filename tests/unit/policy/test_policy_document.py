@@ -153,3 +153,26 @@ def test_first_policy_of_init_is_a_policy() -> None:
         .replace("$user", "carol")
     )
     assert list(check(text).operators) == ["carol"]
+
+
+LIMIT = """
+[[appliance.limit]]
+name = "all"
+who = { groups = ["staff"] }
+certificates_per_minute = 10
+burst = 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('as = ["deploy"]', 'as = ["deploy"]\nbreak_glass = "no"', 'grant "deploy": break_glass'),
+        ('roles = ["admin"]', 'roles = ["admin"]\nbreak_glass = 0', 'operator "carol": break_glass'),
+        ("certificates_per_minute = 10", 'certificates_per_minute = "10"', "certificates_per_minute"),
+        ("burst = 5", "burst = 5.0", "burst"),
+    ],
+)
+def test_switch_is_true_or_false_and_a_number_is_one(old: str, new: str, said: str) -> None:
+    check(GOOD + LIMIT)
+    assert said in problems((GOOD + LIMIT).replace(old, new, 1))
