@@ -22,7 +22,7 @@ from appliance.cli.console import (
 from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.cli.planning import count_changes, show_plan
-from appliance.cli.sight import shown_customers
+from appliance.cli.sight import require_all, shown_customers
 from appliance.clock import now_ms
 from appliance.errors import Refusal
 from appliance.index.queries import IndexUnavailable
@@ -93,6 +93,7 @@ def plan_(shell: Shell, files: tuple[Path, ...], against: tuple[Path, ...], as_j
         planned = plan(_check(_read(against)), after)
     else:
         with shell.look() as snapshot:
+            require_all(snapshot)
             before = snapshot.policy()
             if before is None:
                 raise Refusal("not-found", "no policy has been applied: name files with --against")
@@ -159,9 +160,10 @@ def _note_changes(shell: Shell, after: Policy) -> None:
     """Say in a line, before anyone signs, what a policy would change."""
     try:
         with shell.look() as snapshot:
+            require_all(snapshot)
             before = snapshot.policy()
             hosts = snapshot.fleet().registered(snapshot.size)
-    except IndexUnavailable as error:
+    except (IndexUnavailable, Refusal) as error:
         note(f"what this changes is not known beforehand: {error}")
         return
     if before is not None:
