@@ -81,9 +81,9 @@ class Locks:
         yield Target("service", name)
         yield Target("person", policy.who_is(name))
         yield from (Target("group", group) for group in groups)
+        member_of = policy.holders.memberships.get(name, frozenset())
         for lock in self.of_kind("group"):
-            group = policy.groups.get(lock.target.name)
-            if group is not None and name in group.members:
+            if (lock.target.name,) in member_of:
                 yield lock.target
 
 

@@ -272,10 +272,26 @@ def test_command_line_finds_nothing_of_globex_by_name(secret: Secret, tmp_path: 
         ("cert", "inspect", tmp_path / "id-cert.pub"),
         ("alarm", "list"),
         ("credential", "list"),
+        ("policy", "plan", secret.service.scratch / "policy.toml"),
     ):
         done: subprocess.CompletedProcess[str] = secret.service.cli(*command, check=False)
         assert done.returncode == 1, command
         assert "gina" not in done.stdout + done.stderr
+
+
+def test_plan_is_for_those_of_all_customers_and_applying_says_no_more(secret: Secret, tmp_path: Path) -> None:
+    text = (secret.service.scratch / "policy.toml").read_text().replace('as = ["keeper"]', 'as = ["other"]')
+    (tmp_path / "policy.toml").write_text(text)
+    for json_ in ((), ("--json",)):
+        refused = secret.service.cli("policy", "plan", tmp_path / "policy.toml", *json_, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "this is for those who see all customers" in refused.stderr
+    body = {"files": [{"name": "policy.toml", "text": text}]}
+    assert secret.ask("/v1/policy/plan", body).slug == "policy-denied"
+    signed = ("policy", "apply", tmp_path / "policy.toml", "--sign-only", tmp_path / "order")
+    said = secret.service.order(*signed).stderr
+    assert "what this changes is not known beforehand: this is for those who see all customers" in said
+    assert "access that changes" not in said
 
 
 def test_operator_of_some_customers_is_an_auditor_and_of_customers_that_there_are(
