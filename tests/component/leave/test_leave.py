@@ -218,6 +218,21 @@ def test_what_one_is_refused_keeps_nobody_else_s_leave_back(service: Service) ->
     cancel_all(service, "vera")
 
 
+class LonelyShell(Shell):
+    """A command line whose authority does not run."""
+
+    def ask(self, op: str, **_args: Any) -> Any:
+        raise Refusal("ledger-unavailable", f"the authority does not run: no {op}")
+
+
+def test_feed_is_not_asked_while_there_is_nobody_to_book(service: Service) -> None:
+    (service.scratch / "holidays.ics").unlink(missing_ok=True)
+    shell = LonelyShell(data=service.data)
+    (feed,) = shell.config().leave.feeds
+    with pytest.raises(Refusal, match="no status"):
+        sync_feed(shell, feed, now_ms(), at_once=True)
+
+
 def test_leave_that_is_shown_of_whom_the_policy_has_no_more_is_not_withdrawn(service: Service) -> None:
     policy = service.scratch / "policy.toml"
     without = service.scratch / "without.toml"
