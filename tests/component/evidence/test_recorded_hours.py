@@ -265,6 +265,36 @@ def forge_narrowing(entries: Entries) -> None:
     rewrite(entries)["request"]["logins"] = ["deploy"]
 
 
+def forge_no_window(entries: Entries) -> None:
+    rewrite(entries).pop("window")
+
+
+def forge_half_a_window(entries: Entries) -> None:
+    rewrite(entries)["window"].pop("opens_s")
+
+
+def forge_unknown_host(entries: Entries) -> None:
+    rewrite(entries)["request"]["hosts"] = ["db-1.acme.example"]
+
+
+def forge_other_place(entries: Entries) -> None:
+    rewrite(entries)["request"]["host_groups"] = ["db"]
+
+
+def forge_principals_of_nobody(entries: Entries) -> None:
+    rewrite(entries, principals=("deploy@web", "root@web"))
+
+
+def forge_hours_of_a_grant_without_any(entries: Entries) -> None:
+    """As if the certificate rested on a grant beside, which has no hours and gives the same."""
+    intent = rewrite(
+        entries, critical_options=(), extensions=(("permit-pty", ""),), principals=("deploy@web",)
+    )
+    intent["identity"]["subject"] = "alice"
+    intent["request"]["logins"] = ["deploy"]
+    intent["grants"] = [{"file": "policy.toml", "name": "deploy"}]
+
+
 def forge_lock(entries: Entries) -> None:
     rewrite(entries)
     lock: dict[str, Any] = {"kind": "identity", "name": "mtls:bob", "reason": "gone"}
@@ -285,6 +315,12 @@ def forge_lock(entries: Entries) -> None:
         forge_grant_without_schedule,
         forge_unknown_grant,
         forge_narrowing,
+        forge_no_window,
+        forge_half_a_window,
+        forge_unknown_host,
+        forge_other_place,
+        forge_principals_of_nobody,
+        forge_hours_of_a_grant_without_any,
         forge_lock,
     ],
 )
