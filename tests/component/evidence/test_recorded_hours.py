@@ -180,6 +180,15 @@ def test_calendars_other_than_those_that_the_policy_needs_are_found(
     assert Code.BAD_MEANING in {finding.code for finding in report.findings}, report.to_json()
 
 
+def test_policy_that_cannot_be_is_found_once_and_its_holidays_are_not_asked_for(
+    tmp_path: Path, recorded: str
+) -> None:
+    entries: Entries = json.loads(recorded)
+    find(entries, "policy.file")["text"] += "# and more\n"
+    report = judge(tmp_path / "forged.db", entries)
+    assert [finding.code for finding in report.findings] == [Code.BAD_MEANING], report.to_json()
+
+
 @pytest.mark.parametrize("member", ["window", "tzdata"])
 def test_hours_that_are_not_recorded_are_found(tmp_path: Path, recorded: str, member: str) -> None:
     entries: Entries = json.loads(recorded)
