@@ -30,6 +30,8 @@ from audit.ledger import Ledger
 from audit.stores.sqlite import SqliteReader, SqliteStore
 from audit.verifier import SqliteSource, Verdict
 from support.authority import LEDGER_KEY, NOW_MS, ORIGIN, POLICY, VKEY, identity, order, running_authority
+from support.circumstances import apply
+from support.forging import read_entries
 from support.ssh_examples import private_key, public_key
 
 # A Monday, 17:00 in Berlin: half an hour before the schedule shuts.
@@ -372,3 +374,37 @@ def test_signature_of_the_ca_is_checked_whatever_the_rules_were(tmp_path: Path, 
     foreign = sign(private_key("nistp256", 12), base64.b64decode(intent["tbs"]))
     find(entries, "certificate.issued")["signature"] = base64.b64encode(foreign).decode()
     assert codes(tmp_path / "older.db", entries) == {Code.OTHER_TIME_ZONES, Code.BAD_CA_SIGNATURE}
+
+
+TWO_GRANTS = """
+[[schedule]]
+name = "office"
+timezone = "Europe/Berlin"
+windows = ["mon-fri 08:00-17:30"]
+[[grant]]
+name = "shell"
+who = { users = ["mtls:bob"] }
+on = ["web"]
+as = ["root"]
+when = "office"
+[[grant]]
+name = "logs-of-bob"
+who = { users = ["mtls:bob"] }
+on = ["web"]
+as = ["logs"]
+when = "office"
+force_command = "journalctl -f"
+"""
+
+
+def test_hours_of_one_of_two_certificates_by_other_rules_are_inconclusive(tmp_path: Path) -> None:
+    with running_authority(tmp_path / "ledger.db") as authority:
+        apply(authority, POLICY + TWO_GRANTS)
+        authority.ask(identity("bob"), UserRequest(public_key=public_key("ed25519", 1)))
+    entries = read_entries(tmp_path / "ledger.db")
+    intents = [data for kind, data in entries if kind == "certificate.intent"]
+    assert [len(each["grants"]) for each in intents] == [1, 1]
+    for intent in intents:
+        intent["tzdata"] = "2019a"
+        intent["window"]["opens_s"] -= 3_600
+    assert codes(tmp_path / "older.db", entries) == {Code.OTHER_TIME_ZONES}
