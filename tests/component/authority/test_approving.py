@@ -145,3 +145,10 @@ def test_answer_to_what_nobody_asked_is_not_found(authority: TestAuthority) -> N
     seq, _ = request(authority)
     signed = sign(authority, seq, "bob", "given", NOW_S + 3_600)
     assert give(authority, seq + 100, signed).slug == "not-found"
+
+
+@pytest.mark.parametrize(("lasts_s", "holds"), [(0, False), (1, True), (86_400, True), (86_401, False)])
+def test_refusal_holds_for_a_day_at_most(authority: TestAuthority, lasts_s: int, *, holds: bool) -> None:
+    seq, _ = request(authority)
+    answered = answer(authority, seq, "bob", "refused", expires_s=NOW_S + lasts_s)
+    assert isinstance(answered, Refusal) != holds

@@ -7,16 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from appliance.authority.cutting.revocation import RevokeCredential
+from appliance.authority.issuing import issuance
+from appliance.authority.issuing.releases import Release
+from appliance.authority.ordering.administration import create_credential
+from appliance.authority.ordering.commands import CreateCredential
 from appliance.evidence.findings import Code
-from appliance.requests import UserRequest
+from appliance.evidence.verify import verify_evidence
+from appliance.identity.identity import Identity
+from appliance.requests import CredentialRevocationBody, UserRequest
 from appliance.ssh.keys import format_public_key_line
-from audit.verifier import Verdict
-from support.authority import NOW_MS, POLICY, identity, order, running_authority
+from audit.verifier import SqliteSource, Verdict
+from support.authority import NOW_MS, POLICY, VKEY, identity, order, running_authority
 from support.circumstances import apply
 from support.forging import Data, Entries, judge, read_entries
+from support.rehearsal import rehearsal
 from support.ssh_examples import public_key
 
 NOW_S = NOW_MS // 1000
+KEY = public_key("ed25519", 1)
 CREDENTIAL = "00112233445566ff"
 # An operator, and somebody who asks others: both by API credentials.
 GRANTS = f"""
@@ -45,7 +54,7 @@ def honest(tmp_path: Path) -> Entries:
     text = POLICY.replace('["mtls:carol"]', '["mtls:carol", "api:robot"]') + GRANTS
     with running_authority(path) as authority:
         apply(authority, text)
-        authority.ask(identity(), UserRequest(public_key=public_key("ed25519", 1), logins=("deploy",)))
+        authority.ask(identity(), UserRequest(public_key=KEY, logins=("deploy",)))
     entries = read_entries(path)
     policy = max(seq for seq, (kind, _) in enumerate(entries) if kind == "policy.applied")
     members = {"id": CREDENTIAL, "subject": "robot", "kind": "user", "secret_sha256": "0" * 64}
@@ -108,3 +117,40 @@ def test_act_by_a_credential_that_was_not_made_for_who_acts_is_found(
 ) -> None:
     report = judge(tmp_path / "forged.db", [*honest, act(ROBOT | changes)])
     assert {finding.code for finding in report.findings} == {Code.NOT_ENTITLED}, report.to_json()
+
+
+@pytest.mark.parametrize(
+    ("expires_s", "revoked", "found"),
+    [
+        (None, False, set()),
+        (NOW_S + 1, False, set()),
+        (NOW_S, False, {Code.WRONG_INTENT}),
+        (None, True, {Code.WRONG_INTENT}),
+        (NOW_S + 1, True, {Code.WRONG_INTENT}),
+    ],
+)
+def test_certificate_by_a_credential_that_was_over_is_found(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    expires_s: int | None,
+    found: set[Code],
+    *,
+    revoked: bool,
+) -> None:
+    monkeypatch.setattr(issuance, "_check_credential", lambda _state, _identity, _at: None)
+    grant = '[[grant]]\nname = "r"\nwho = { users = ["api:robot"] }\non = ["web"]\nas = ["robot"]\n'
+    members: Data = {"id": CREDENTIAL, "subject": "robot", "kind": "user", "secret_sha256": "0" * 64}
+    if expires_s is not None:
+        members["expires_s"] = expires_s
+    with rehearsal(tmp_path / "ledger.db") as authority:
+        authority.apply(POLICY + grant)
+        command = CreateCredential.model_validate(members)
+        authority.carry_out(create_credential(command, authority.order(command), lambda _entries: None))
+        if revoked:
+            body = CredentialRevocationBody(id=CREDENTIAL, reason="lost")
+            authority.carry_out(RevokeCredential(identity("carol"), body, lambda _answer: None))
+        robot = Identity.from_data(ROBOT)
+        assert isinstance(authority.ask(robot, UserRequest(public_key=KEY)), Release)
+    with SqliteSource(tmp_path / "ledger.db") as source:
+        report = verify_evidence(source, pinned_key=VKEY)
+    assert {finding.code for finding in report.findings} == found, report.to_json()

@@ -13,6 +13,7 @@ import pytest
 from appliance.evidence.findings import Code
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.certificate import decode_tbs, encode_tbs
+from appliance.ssh.keys import fingerprint
 from appliance.ssh.signature import sign
 from audit.verifier import Verdict
 from support.authority import NOW_MS, identity, running_authority
@@ -92,6 +93,10 @@ def forge_policy_seq(entries: Entries) -> None:
     find(entries, "certificate.intent")["policy"] = 1
 
 
+def forge_ca_key(entries: Entries) -> None:
+    find(entries, "certificate.intent")["ca_key"] = fingerprint(KEY)
+
+
 def forge_ca_signature(entries: Entries) -> None:
     issued = find(entries, "certificate.issued")
     tbs = base64.b64decode(find(entries, "certificate.intent")["tbs"])
@@ -152,6 +157,7 @@ FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
     forge_serial: {Code.NOT_ALLOWED},
     forge_requester: {Code.NOT_ALLOWED},
     forge_policy_seq: {Code.WRONG_INTENT},
+    forge_ca_key: {Code.WRONG_INTENT},
     forge_ca_signature: {Code.BAD_CA_SIGNATURE},
     forge_second_outcome: {Code.WRONG_OUTCOME},
     forge_abandoned: {Code.WRONG_OUTCOME},

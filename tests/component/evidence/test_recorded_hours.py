@@ -30,6 +30,8 @@ from audit.ledger import Ledger
 from audit.stores.sqlite import SqliteReader, SqliteStore
 from audit.verifier import SqliteSource, Verdict
 from support.authority import LEDGER_KEY, NOW_MS, ORIGIN, POLICY, VKEY, identity, order, running_authority
+from support.circumstances import apply
+from support.forging import read_entries
 from support.ssh_examples import private_key, public_key
 
 # A Monday, 17:00 in Berlin: half an hour before the schedule shuts.
@@ -190,6 +192,15 @@ def test_calendars_other_than_those_that_the_policy_needs_are_found(
     assert Code.BAD_MEANING in {finding.code for finding in report.findings}, report.to_json()
 
 
+def test_policy_that_cannot_be_is_found_once_and_its_holidays_are_not_asked_for(
+    tmp_path: Path, recorded: str
+) -> None:
+    entries: Entries = json.loads(recorded)
+    find(entries, "policy.file")["text"] += "# and more\n"
+    report = judge(tmp_path / "forged.db", entries)
+    assert [finding.code for finding in report.findings] == [Code.BAD_MEANING], report.to_json()
+
+
 @pytest.mark.parametrize("member", ["window", "tzdata"])
 def test_hours_that_are_not_recorded_are_found(tmp_path: Path, recorded: str, member: str) -> None:
     entries: Entries = json.loads(recorded)
@@ -275,6 +286,36 @@ def forge_narrowing(entries: Entries) -> None:
     rewrite(entries)["request"]["logins"] = ["deploy"]
 
 
+def forge_no_window(entries: Entries) -> None:
+    rewrite(entries).pop("window")
+
+
+def forge_half_a_window(entries: Entries) -> None:
+    rewrite(entries)["window"].pop("opens_s")
+
+
+def forge_unknown_host(entries: Entries) -> None:
+    rewrite(entries)["request"]["hosts"] = ["db-1.acme.example"]
+
+
+def forge_other_place(entries: Entries) -> None:
+    rewrite(entries)["request"]["host_groups"] = ["db"]
+
+
+def forge_principals_of_nobody(entries: Entries) -> None:
+    rewrite(entries, principals=("deploy@web", "root@web"))
+
+
+def forge_hours_of_a_grant_without_any(entries: Entries) -> None:
+    """As if the certificate rested on a grant beside, which has no hours and gives the same."""
+    intent = rewrite(
+        entries, critical_options=(), extensions=(("permit-pty", ""),), principals=("deploy@web",)
+    )
+    intent["identity"]["subject"] = "alice"
+    intent["request"]["logins"] = ["deploy"]
+    intent["grants"] = [{"file": "policy.toml", "name": "deploy"}]
+
+
 def forge_lock(entries: Entries) -> None:
     rewrite(entries)
     lock: dict[str, Any] = {"kind": "identity", "name": "mtls:bob", "reason": "gone"}
@@ -295,6 +336,12 @@ def forge_lock(entries: Entries) -> None:
         forge_grant_without_schedule,
         forge_unknown_grant,
         forge_narrowing,
+        forge_no_window,
+        forge_half_a_window,
+        forge_unknown_host,
+        forge_other_place,
+        forge_principals_of_nobody,
+        forge_hours_of_a_grant_without_any,
         forge_lock,
     ],
 )
@@ -337,3 +384,37 @@ def test_signature_of_the_ca_is_checked_whatever_the_rules_were(tmp_path: Path, 
     foreign = sign(private_key("nistp256", 12), base64.b64decode(intent["tbs"]))
     find(entries, "certificate.issued")["signature"] = base64.b64encode(foreign).decode()
     assert codes(tmp_path / "older.db", entries) == {Code.OTHER_TIME_ZONES, Code.BAD_CA_SIGNATURE}
+
+
+TWO_GRANTS = """
+[[schedule]]
+name = "office"
+timezone = "Europe/Berlin"
+windows = ["mon-fri 08:00-17:30"]
+[[grant]]
+name = "shell"
+who = { users = ["mtls:bob"] }
+on = ["web"]
+as = ["root"]
+when = "office"
+[[grant]]
+name = "logs-of-bob"
+who = { users = ["mtls:bob"] }
+on = ["web"]
+as = ["logs"]
+when = "office"
+force_command = "journalctl -f"
+"""
+
+
+def test_hours_of_one_of_two_certificates_by_other_rules_are_inconclusive(tmp_path: Path) -> None:
+    with running_authority(tmp_path / "ledger.db") as authority:
+        apply(authority, POLICY + TWO_GRANTS)
+        authority.ask(identity("bob"), UserRequest(public_key=public_key("ed25519", 1)))
+    entries = read_entries(tmp_path / "ledger.db")
+    intents = [data for kind, data in entries if kind == "certificate.intent"]
+    assert [len(each["grants"]) for each in intents] == [1, 1]
+    for intent in intents:
+        intent["tzdata"] = "2019a"
+        intent["window"]["opens_s"] -= 3_600
+    assert codes(tmp_path / "older.db", entries) == {Code.OTHER_TIME_ZONES}

@@ -129,6 +129,7 @@ TIGHTER: tuple[dict[str, Any], ...] = (
     {"first": date(2025, 11, 25)},
     {"source": ("192.0.2.0/25",)},
     {"permit": ()},
+    {"force_command": "true"},
     {"delegates": ()},
     {"require": Requirements(reason=True)},
     {"require": Requirements(mfa=True, reason=True, approvals=20)},
@@ -149,7 +150,7 @@ def test_tighter_grant_gives_nobody_more(
         for place, filed in enumerate(policy.grants)
     ]
     after = decide(replace(policy, grants=tuple(tight)), request, around=around)
-    assert allows_no_more(after, decide(policy, request, around=around))
+    assert allows_no_more(after, obtain(policy, request, around))
 
 
 def tighten(grant: Grant, tighter: dict[str, Any]) -> Grant:
@@ -163,7 +164,7 @@ def tighten(grant: Grant, tighter: dict[str, Any]) -> Grant:
         return grant
     if name == "require" and before != Requirements():
         return grant
-    if name in {"when", "first", "last"} and before is not None:
+    if name in {"when", "first", "last", "force_command"} and before is not None:
         return grant
     return alter(grant, **{name: value})
 
@@ -180,7 +181,7 @@ def alter(grant: Grant, **changes: Any) -> Grant:
 def test_leave_and_asking_for_another_give_nobody_more(
     policy: Policy, request: UserRequest, around: Circumstances
 ) -> None:
-    assert allows_no_more(decide(policy, request, around=around), decide(policy, request))
+    assert allows_no_more(decide(policy, request, around=around), obtain(policy, request))
 
 
 def is_within(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> bool:
@@ -192,16 +193,34 @@ def is_within(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> boo
     return all(any(ipaddress.ip_network(block).subnet_of(w) for w in wider) for block in one)  # type: ignore[arg-type]
 
 
+def obtain(policy: Policy, request: UserRequest, around: Circumstances = PLAIN) -> tuple[Profile, ...]:
+    """Return what one grant after another gives of all that it has, narrowed as the request says."""
+    everything = replace(request, hosts=(), host_groups=(), logins=())
+    names = [filed.grant.name for filed in policy.grants]
+    return tuple(
+        profile
+        for name in names
+        for profile in decide(policy, replace(everything, grant=name), around=around)
+    )
+
+
 def allows_no_more(tight: tuple[Profile, ...], loose: tuple[Profile, ...]) -> bool:
-    """Say whether every principal of one lasts no longer than the other's longest."""
-    longest: dict[str, int] = {}
-    for profile in loose:
-        for principal in profile.principals:
-            longest[principal] = max(longest.get(principal, 0), profile.valid_before)
+    """Say whether for every principal of one there is a certificate of the other that allows all of it."""
     return all(
-        principal in longest and profile.valid_before <= longest[principal]
+        any(principal in other.principals and is_no_wider(profile, other) for other in loose)
         for profile in tight
         for principal in profile.principals
+    )
+
+
+def is_no_wider(one: Profile, other: Profile) -> bool:
+    """Say whether a certificate lasts no longer, and has each limit of another; principals left out."""
+    return (
+        one.valid_before <= other.valid_before
+        and is_within(one.source, other.source)
+        and set(one.extensions) <= set(other.extensions)
+        and other.force_command in {None, one.force_command}
+        and one.verify >= other.verify
     )
 
 
@@ -234,20 +253,20 @@ def test_each_principal_rests_on_one_grant_that_covers_it_with_all_its_constrain
 @given(policies(), requests, st.integers(0, 4))
 def test_policy_without_a_grant_gives_nobody_more(policy: Policy, request: UserRequest, number: int) -> None:
     fewer = replace(policy, grants=policy.grants[:number] + policy.grants[number + 1 :])
-    assert allows_no_more(decide(fewer, request), decide(policy, request))
+    assert allows_no_more(decide(fewer, request), obtain(policy, request))
 
 
 @given(policies(), requests)
 def test_group_without_a_member_gives_nobody_more(policy: Policy, request: UserRequest) -> None:
     empty = replace(policy, groups={"staff": Group(name="staff", members=("mtls:nobody",))})
-    assert allows_no_more(decide(empty, request), decide(policy, request))
+    assert allows_no_more(decide(empty, request), obtain(policy, request))
 
 
 @given(policies(), requests)
 def test_request_that_narrows_gets_no_more_than_one_that_does_not(
     policy: Policy, request: UserRequest
 ) -> None:
-    everything = decide(policy, UserRequest(public_key=KEY, reason=request.reason))
+    everything = obtain(policy, UserRequest(public_key=KEY, reason=request.reason))
     for profile in decide(policy, request):
         assert is_within(profile.source, request.source)
         if request.ttl_s is not None:
