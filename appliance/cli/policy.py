@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,12 +21,14 @@ from appliance.cli.console import (
     plain_errors,
     show_json,
 )
+from appliance.cli.cutting import show_live
 from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.cli.planning import count_changes, show_plan
 from appliance.cli.sight import shown_customers
 from appliance.clock import now_ms
 from appliance.errors import Refusal
+from appliance.index.going_on import Changes, policy_going_on
 from appliance.index.queries import IndexUnavailable
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
@@ -112,10 +116,15 @@ def plan_(shell: Shell, files: tuple[Path, ...], against: tuple[Path, ...], as_j
 def apply(shell: Shell, files: tuple[Path, ...], ordering: Ordering, as_json: bool) -> None:
     """Apply FILES, in their order: from then on every decision follows them, and no others."""
     read = _read(files)
-    _note_changes(shell, _check(read))
+    changes = _note_changes(shell, _check(read))
     texts = [{"name": file.name, "text": file.text} for file in read]
     given = give_order(shell, ApplyPolicy.of(read), ordering, files=texts)
-    show_given(given, as_json=as_json)
+    lost: Mapping[str, Any] = {}
+    if changes is not None and changes.plan.counts.get("loses"):
+        lost = policy_going_on(shell.index(), changes, given.entries, now_ms() // 1000)
+    show_given(given, as_json=as_json, **lost)
+    if not as_json and lost:
+        show_live(lost)
 
 
 @policy.command(epilog=examples("chancery policy show", "chancery policy show --json"))
@@ -155,17 +164,20 @@ def explain(shell: Shell, /, groups: tuple[str, ...], as_json: bool, **asked: st
     explain_access(shell, groups, asked, as_json=as_json)
 
 
-def _note_changes(shell: Shell, after: Policy) -> None:
-    """Say in a line, before anyone signs, what a policy would change."""
+def _note_changes(shell: Shell, after: Policy) -> Changes | None:
+    """Say in a line, before anyone signs, what a policy would change; return it, if it can be known."""
     try:
         with shell.look() as snapshot:
             before = snapshot.policy()
             hosts = snapshot.fleet().registered(snapshot.size)
     except IndexUnavailable as error:
         note(f"what this changes is not known beforehand: {error}")
-        return
-    if before is not None:
-        note(f"access that changes: {count_changes(plan(before, after, hosts))}; `policy plan` says more")
+        return None
+    if before is None:
+        return None
+    planned = plan(before, after, hosts)
+    note(f"access that changes: {count_changes(planned)}; `policy plan` says more")
+    return Changes(plan=planned, before=before)
 
 
 def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:
