@@ -17,7 +17,7 @@ import msgpack
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-VERSION: Final = "5"
+VERSION: Final = "6"
 # What a million certificates have in the indexes stays in memory, and what many commits change is written
 # once for them all.
 _CACHE_KIB: Final = 131_072
