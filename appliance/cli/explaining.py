@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from appliance.cli.calling import find_caller
 from appliance.cli.console import Shell, note, show_json, show_table
 from appliance.explanations import ExplainBody
 from appliance.requests import check_body
@@ -37,7 +38,7 @@ def explain_access(
     """
     named: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     body = check_body(ExplainBody, named | ({"groups": list(groups)} if groups else {}))
-    explained = shell.ask("access.explain", body=body.model_dump(exclude_none=True))
+    explained = find_caller(shell).explain(body)
     if as_json:
         show_json(explained)
     else:
