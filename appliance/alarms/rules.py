@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from appliance.clock import format_rfc3339
 from appliance.identity.identity import grantee_of
 from appliance.index.recorded import Recorded
 from appliance.policy.document import Policy
+from appliance.policy.requirements import able_to_answer
 from appliance.policy.tables import Operator
 from appliance.ssh.keys import fingerprint, parse_public_key_line
 
@@ -40,6 +42,8 @@ def find_alarms(entry: Recorded, before: Policy, after: Policy) -> Iterator[Alar
     elif entry.kind == "policy.applied":
         yield _policy_changed(data)
         yield from _new_admins(before, after, data)
+    elif entry.kind == "approval.requested":
+        yield _approval_wanted(after, entry.seq, data)
     elif (rule := _RULES.get(entry.kind)) is not None:
         yield rule(entry.kind, data)
 
@@ -104,6 +108,25 @@ def _halted(kind: str, data: Data) -> Alarm:
         severity="critical",
         summary=f"the CA {data['name']} is halted, key {data['ca_key']}: {data['reason']}",
         details={"ca": data["name"], "key": data["ca_key"], "reason": data["reason"]},
+    )
+
+
+def _approval_wanted(policy: Policy, seq: int, data: Data) -> Alarm:
+    """Say who may answer: nobody else is told that somebody waits for him."""
+    who, grant = _name(data["identity"]), data["grant"]
+    able = sorted(able_to_answer(policy, grant, who))
+    return Alarm(
+        event="approval.requested",
+        severity="warning",
+        summary=f"{who} asks {', '.join(able[:10])} for approval {seq}, to use {grant}: {data['reason']}",
+        details={
+            "approval": seq,
+            "subject": who,
+            "grant": grant,
+            "reason": data["reason"],
+            "approvers": able,
+            "answer_by": format_rfc3339(data["answer_by_s"]),
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from appliance.authority.approving.answers import NAMESPACE, AnswerBody, Decision, answer_message
 from appliance.authority.approving.approving import ApprovalBody
 from appliance.authority.fold.approvals import Requested
+from appliance.cli.calling import Caller, find_caller
 from appliance.cli.console import (
     Shell,
     examples,
@@ -24,10 +26,8 @@ from appliance.cli.console import (
     show_table,
 )
 from appliance.cli.ordering import sign_message
-from appliance.cli.sight import require_all
-from appliance.clock import format_rfc3339, now_s
+from appliance.clock import format_rfc3339
 from appliance.durations import format_duration, parse_duration
-from appliance.index.approvals import ApprovalFilter, ApprovalRecord, list_approvals, render_approval
 from appliance.requests import check_body
 
 # Long enough for ssh-keygen to ask for a passphrase or a touch; the refusal itself ends the request for good.
@@ -57,15 +57,14 @@ def approval() -> None:
 def request(shell: Shell, grant: str, reason: str, as_json: bool) -> None:
     """Ask for approval to rest on GRANT, as local:<you>. Others have an hour to answer."""
     body = check_body(ApprovalBody, {"grant": grant, "reason": reason})
-    done = shell.ask("approval.request", body=body.model_dump())
+    done = find_caller(shell).request_approval(body)
+    number = done["approval"]
     if as_json:
-        show_json({"approval": done["seq"]} | ({"already": True} if done["already"] else {}))
-    elif done["already"]:
-        note(f"it was asked for before: as entry {done['seq']}")
+        show_json(done)
+    elif "already" in done:
+        note(f"it was asked for before: as entry {number}")
     else:
-        note(
-            f"on record as entry {done['seq']}: another person runs `chancery approval give {done['seq']} …`"
-        )
+        note(f"on record as entry {number}: another person runs `chancery approval give {number} …`")
 
 
 @approval.command("list", epilog=examples("chancery approval list", "chancery approval list --past --json"))
@@ -76,17 +75,13 @@ def request(shell: Shell, grant: str, reason: str, as_json: bool) -> None:
 @plain_errors
 def list_(shell: Shell, past: bool, limit: int, cursor: str | None, as_json: bool) -> None:
     """List approvals, the last asked for first."""
-    now = now_s()
-    with shell.look() as snapshot:
-        require_all(snapshot)
-        page = list_approvals(snapshot, ApprovalFilter(past=past), now_s=now, cursor=cursor, limit=limit)
+    page = find_caller(shell).list_approvals(past=past, limit=limit, cursor=cursor)
     if as_json:
-        found = [render_approval(each, now) for each in page.records]
-        show_json({"approvals": found, "cursor": page.cursor, "ledger_size": page.size})
+        show_json(page)
         return
-    columns = ["approval:", "asked by:", "grant:", "state:", "until:", "reason"]
-    show_table(columns, [_row(each, now) for each in page.records], empty="no approval")
-    note_more(page.cursor)
+    columns = ["approval:", "asked by:", "grant:", "state:", "until:", "answered", "may answer", "reason"]
+    show_table(columns, [_row(each) for each in page["approvals"]], empty="no approval")
+    note_more(page["cursor"])
 
 
 @approval.command(
@@ -109,9 +104,10 @@ def give(shell: Shell, number: int, person: str, key: Path, lasts: str | None, a
 
     Nobody approves for himself, whichever of his accounts he uses. Certificates end when the approval does.
     """
-    asked = shell.ask("approval.show", approval=number)
+    caller = find_caller(shell)
+    asked = caller.find_approval(number)
     lasts_s = asked["ttl_s"] if lasts is None else _seconds(lasts)
-    _answer(shell, asked, "given", asked["now_s"] + lasts_s, person, key, as_json=as_json)
+    _answer(caller, asked, "given", asked["now_s"] + lasts_s, person, key, as_json=as_json)
 
 
 @approval.command(
@@ -129,12 +125,15 @@ def refuse(shell: Shell, number: int, person: str, key: Path, reason: str | None
 
     Certificates that were issued under it are not revoked by that: see `cert revoke`.
     """
-    asked = shell.ask("approval.show", approval=number)
-    _answer(shell, asked, "refused", asked["now_s"] + _REFUSAL_S, person, key, reason=reason, as_json=as_json)
+    caller = find_caller(shell)
+    asked = caller.find_approval(number)
+    _answer(
+        caller, asked, "refused", asked["now_s"] + _REFUSAL_S, person, key, reason=reason, as_json=as_json
+    )
 
 
 def _answer(
-    shell: Shell,
+    caller: Caller,
     asked: dict[str, Any],
     decision: Decision,
     expires_s: int,
@@ -165,21 +164,29 @@ def _answer(
     message = answer_message(asked["origin"], requested, decision, expires_s)
     fields = {"decision": decision, "person": person, "expires_s": expires_s, "reason": reason}
     body = check_body(AnswerBody, fields | {"signature": sign_message(message, NAMESPACE, key)})
-    done = shell.ask("approval.answer", approval=requested.seq, body=body.model_dump(exclude_none=True))
+    done = caller.answer_approval(requested.seq, body)
     if as_json:
-        show_json({"approval": requested.seq, "answer": decision, "entry": done["seq"]})
+        show_json(done)
         return
-    note(f"on record as entry {done['seq']}")
+    note(f"on record as entry {done['entry']}")
+    if decision == "refused" and asked["given_by"]:
+        note(
+            "certificates that were issued under it go on until they end: "
+            f"`chancery cert list --subject {requested.identity} --state active`, and `cert revoke`"
+        )
     if decision == "given":
         note(f"it lasts until {format_rfc3339(expires_s)}, {format_duration(expires_s - asked['now_s'])}")
 
 
-def _row(record: ApprovalRecord, now: int) -> tuple[object, ...]:
-    state: str = record.state(now)
-    if state in {"open", "given"}:
-        state = f"{state}, {len(record.given)} of {record.needed}"
-    until = record.answer_by_s if record.ends_s is None else record.ends_s
-    return record.seq, record.identity, record.grant, state, format_rfc3339(until), record.reason
+def _row(each: Mapping[str, Any]) -> tuple[object, ...]:
+    state, answers = each["state"], each["answers"]
+    given = sum(one["answer"] == "given" for one in answers)
+    counted = f"{state}, {given} of {each['needed']}" if state in {"open", "given"} else state
+    answered = ", ".join(f"{one['person']} {one['answer']}" for one in answers)
+    able = set(each["approvers"]) - {one["person"] for one in answers} if state == "open" else ()
+    times = (counted, each.get("ends", each["answer_by"]))
+    asked = (each["approval"], each["identity"], each["grant"])
+    return *asked, *times, answered, ", ".join(sorted(able)), each["reason"]
 
 
 def _seconds(text: str) -> int:

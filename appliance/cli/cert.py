@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from appliance.authority.publishing.krl import check_krl
+from appliance.cli.calling import find_caller
 from appliance.cli.console import (
     EXIT_FAILED,
     Shell,
@@ -27,15 +27,15 @@ from appliance.cli.console import (
     show_table,
 )
 from appliance.cli.cutting import read_key, read_line, replace_file, show_cut
-from appliance.cli.sight import is_shown, shown_customers
+from appliance.cli.sight import shown_customers
 from appliance.cli.values import SERIAL
 from appliance.clock import format_rfc3339, now_s
 from appliance.cutting import RevocationBody
 from appliance.errors import Refusal
 from appliance.index.cut import render_revoked
 from appliance.index.inspect import inspect_certificate, parse_any_certificate
-from appliance.index.render import render_certificate, render_krl, render_release
-from appliance.index.search import CertificateFilter, StateName, find_certificates
+from appliance.index.render import render_krl, render_release
+from appliance.index.search import CertificateFilter, StateName
 from appliance.requests import HostCertificateBody, UserCertificateBody, check_body
 from appliance.ssh.keys import parse_public_key_line
 from appliance.ssh.krl import decode_krl
@@ -204,7 +204,7 @@ def _verify(shell: Shell, told: dict[str, Any]) -> None:
         "chancery cert list --state active --principal postgres@acme-db --json",
     ),
 )
-@click.option("--subject", help="Of this identity, such as api:alice.")
+@click.option("--subject", help="Of this identity, such as api:alice, or of a person of the policy.")
 @click.option("--principal", help="With this principal, such as postgres@acme-db.")
 @click.option("--host", help="The host certificates of this host.")
 @click.option("--customer", help="By this customer's CAs.")
@@ -245,26 +245,16 @@ def list_(
         type=kind,
         state=state,
     )
-    now = now_s()
-    with shell.look() as snapshot:
-        wanted = replace(wanted, customers=shown_customers(snapshot, "certificate.read"))
-        page = find_certificates(snapshot, wanted, now_s=now, cursor=cursor, limit=limit)
+    page = find_caller(shell).list_certificates(wanted, limit=limit, cursor=cursor)
     if as_json:
-        found = [render_certificate(each, page.now_s) for each in page.certificates]
-        show_json({"certificates": found, "cursor": page.cursor, "ledger_size": page.size})
+        show_json(page)
         return
     rows = [
-        (
-            each.serial,
-            each.state(page.now_s),
-            each.subject,
-            ", ".join(each.principals),
-            format_rfc3339(each.valid_before),
-        )
-        for each in page.certificates
+        (each["serial"], each["state"], each["subject"], ", ".join(each["principals"]), each["valid_before"])
+        for each in page["certificates"]
     ]
     show_table(["serial:", "state:", "asked by:", "principals", "until:"], rows, empty="no certificate")
-    note_more(page.cursor)
+    note_more(page["cursor"])
 
 
 @cert.command(epilog=examples("chancery cert show 281474976710673"))
@@ -274,12 +264,7 @@ def list_(
 @plain_errors
 def show(shell: Shell, serial: str, as_json: bool) -> None:
     """Show all that is on record of the certificate SERIAL."""
-    with shell.look() as snapshot:
-        record = snapshot.certificate(serial)
-        shown = record is not None and is_shown(snapshot, "certificate.read", record.customer)
-    if record is None or not shown:
-        raise Refusal("not-found", f"no certificate with the serial {serial} is on record")
-    rendered = render_certificate(record, now_s())
+    rendered = find_caller(shell).show_certificate(serial)
     if as_json:
         show_json(rendered)
     else:

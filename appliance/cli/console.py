@@ -52,9 +52,10 @@ P = ParamSpec("P")
 
 @dataclass(slots=True)
 class Shell:
-    """What a command is given: the data directory, and whether it speaks to a program."""
+    """What a command is given: the data directory, and whether somebody has named it."""
 
     data: Path
+    named: bool = True
 
     def config(self) -> Config:
         """Read the configuration."""

@@ -19,11 +19,13 @@ from appliance.cli.console import (
     show_revoked,
     show_table,
 )
+from appliance.cli.cutting import show_live
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.cli.sight import require_all
 from appliance.clock import now_s
 from appliance.durations import parse_duration
 from appliance.identity.api import SECRET_BYTES, ApiCredential, format_credential, hash_secret
+from appliance.index.going_on import credential_going_on
 from appliance.index.paging import list_credentials
 from appliance.index.render import render_credential
 from appliance.requests import CredentialRevocationBody, check_body
@@ -95,7 +97,10 @@ def revoke(shell: Shell, id_: str, reason: str, as_json: bool) -> None:
     """Revoke a credential: it identifies nobody any more. Certificates it obtained are not revoked by it."""
     body = check_body(CredentialRevocationBody, {"id": id_, "reason": reason})
     done = shell.ask("credential.revoke", body=body.model_dump())
-    show_revoked({"id": id_}, done, as_json=as_json)
+    going_on = credential_going_on(shell.index(), id_, done, now_s())
+    show_revoked({"id": id_, **going_on}, done, as_json=as_json)
+    if not as_json:
+        show_live(going_on)
 
 
 @credential.command("list", epilog=examples("chancery credential list", "chancery credential list --json"))

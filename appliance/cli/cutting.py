@@ -16,8 +16,15 @@ def show_cut(cut: Mapping[str, Any], *, as_json: bool) -> None:
         show_json(cut)
         return
     note(f"on record as entry {cut['entry']}" if "entry" in cut else "it had been done before")
+    if "warning" in cut:
+        note(f"WARNING: {cut['warning']}")
     note(f"{cut['count']} certificates revoked, {cut['live_count']} of them were live")
-    if cut["live"]:
+    show_live(cut)
+
+
+def show_live(cut: Mapping[str, Any]) -> None:
+    """Show certificates that are live, or were until they were cut off, and what that means."""
+    if cut.get("live"):
         rows = [
             (
                 each.get("serial", f"entry {each['intent']}"),
@@ -29,7 +36,7 @@ def show_cut(cut: Mapping[str, Any], *, as_json: bool) -> None:
             for each in cut["live"]
         ]
         show_table(["serial:", "of:", "principals", "host groups", "until:"], rows, empty="")
-    if cut["live_count"] > len(cut["live"]):
+    if cut.get("live_count", 0) > len(cut.get("live", ())):
         note(f"and {cut['live_count'] - len(cut['live'])} more")
     if "hosts" in cut:
         named = ", ".join(cut["hosts"][:10]) + (" …" if cut["host_count"] > 10 else "")
@@ -37,7 +44,8 @@ def show_cut(cut: Mapping[str, Any], *, as_json: bool) -> None:
             f"{cut['host_count']} hosts keep certificates that were asked for by whom this is on: {named}; "
             "`chancery cert revoke --subject host:NAME --reason …` revokes those of one"
         )
-    note(cut["note"])
+    if "note" in cut:
+        note(cut["note"])
 
 
 def read_key(text: str) -> str:

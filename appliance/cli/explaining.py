@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from appliance.authority.issuing.explaining import has_passed
-from appliance.authority.operations.callers import local_identity
+from appliance.cli.calling import find_caller
 from appliance.cli.console import Shell, note, show_json, show_table
-from appliance.clock import now_ms
 from appliance.explanations import ExplainBody
-from appliance.index.explaining import explain_past
-from appliance.moments import parse_moment_ms
 from appliance.requests import check_body
 
 _OPTIONS = (
@@ -43,21 +38,11 @@ def explain_access(
     """
     named: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     body = check_body(ExplainBody, named | ({"groups": list(groups)} if groups else {}))
-    explained = _explain(shell, body)
+    explained = find_caller(shell).explain(body)
     if as_json:
         show_json(explained)
     else:
         _show(explained)
-
-
-def _explain(shell: Shell, body: ExplainBody) -> dict[str, Any]:
-    """Explain a past moment from the index, which needs no running service, and else ask the authority."""
-    at_ms = None if body.at is None else parse_moment_ms(body.at)
-    if at_ms is not None and has_passed(at_ms // 1000, now_ms() // 1000):
-        with shell.look() as snapshot:
-            return explain_past(snapshot, local_identity(os.getuid(), now_ms()), body, at_ms)
-    explained: dict[str, Any] = shell.ask("access.explain", body=body.model_dump(exclude_none=True))
-    return explained
 
 
 def _show(explained: Mapping[str, Any]) -> None:

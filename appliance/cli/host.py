@@ -21,9 +21,12 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
+from appliance.cli.cutting import show_live
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.cli.sight import is_shown, shown_customers
+from appliance.clock import now_s
 from appliance.errors import Refusal
+from appliance.index.going_on import host_going_on
 from appliance.index.paging import list_hosts
 from appliance.index.records import HostRecord
 from appliance.index.render import render_bundle, render_host
@@ -83,7 +86,11 @@ def add(
 def remove(shell: Shell, name: str, ordering: Ordering, as_json: bool) -> None:
     """Remove NAME: no more certificates, and no host group. Those it has last until they expire."""
     command = check_body(RemoveHost, {"verb": "host.remove", "name": name})
-    show_given(give_order(shell, command, ordering), as_json=as_json, host=name)
+    given = give_order(shell, command, ordering)
+    going_on = host_going_on(shell.index(), name, given.entries, now_s())
+    show_given(given, as_json=as_json, host=name, **going_on)
+    if not as_json:
+        show_live(going_on)
 
 
 @host.command("list", epilog=examples("chancery host list", "chancery host list --json"))

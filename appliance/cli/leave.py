@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from appliance.authority.cutting.leaving import LeaveBody
 from appliance.authority.ordering.commands import CancelLeave
 from appliance.calendars.reading import Source, read_source
 from appliance.calendars.sync import PLACE, Assignment, Shown, assign
+from appliance.cli.calling import find_caller
 from appliance.cli.console import (
     EXIT_FAILED,
     Shell,
@@ -25,20 +27,14 @@ from appliance.cli.console import (
     show_json,
     show_table,
 )
+from appliance.cli.cutting import show_live
 from appliance.cli.feeds import Synced, book_shown, sync_feed, watch_feeds
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
-from appliance.cli.sight import require_all
 from appliance.clock import format_rfc3339, now_ms, now_s
 from appliance.days import format_on_clocks, is_day, parse_day_or_moment
 from appliance.errors import Refusal
-from appliance.index.leave import (
-    LeaveFilter,
-    LeaveRecord,
-    find_whose,
-    list_leaves,
-    render_booked,
-    render_leave,
-)
+from appliance.index.leave import render_booked
+from appliance.moments import parse_moment_ms
 from appliance.policy.zones import load_zone
 from appliance.requests import check_body
 
@@ -83,10 +79,10 @@ def book(
         "timezone": known if is_day(starts) or is_day(ends) else None,
         "reason": reason,
     }
-    sent = check_body(LeaveBody, body).model_dump(exclude_none=True)
-    done = shell.ask("leave.book", body=sent)
+    typed = {"starts": starts, "ends": ends, "timezone": known}
+    done = find_caller(shell).book_leave(check_body(LeaveBody, body), typed)
     if as_json:
-        show_json(render_booked(done, now_s()))
+        show_json(done)
     else:
         _show_booked(done, zone)
 
@@ -114,19 +110,15 @@ def list_(
     as_json: bool,
 ) -> None:
     """List leave, the last booked first."""
-    now = now_s()
-    with shell.look() as snapshot:
-        require_all(snapshot)
-        whose = None if person is None else find_whose(snapshot.policy(), person)
-        wanted = LeaveFilter(whose=whose, past=past, pending=pending)
-        page = list_leaves(snapshot, wanted, now_s=now, cursor=cursor, limit=limit)
+    page = find_caller(shell).list_leave(
+        person=person, past=past, pending=pending, limit=limit, cursor=cursor
+    )
     if as_json:
-        leaves = [render_leave(each, now) for each in page.records]
-        show_json({"leave": leaves, "cursor": page.cursor, "ledger_size": page.size})
+        show_json(page)
         return
-    rows = [_row(each, now) for each in page.records]
+    rows = [_row(each) for each in page["leave"]]
     show_table(["leave:", "person:", "starts:", "ends:", "state:", "from"], rows, empty="no leave")
-    note_more(page.cursor)
+    note_more(page["cursor"])
 
 
 @leave.command(
@@ -266,26 +258,26 @@ def _imported_row(shown: Shown, outcome: Any) -> tuple[object, ...]:
     return outcome["seq"], outcome["person"], *times, ""
 
 
-def _show_booked(done: dict[str, Any], zone: str) -> None:
+def _show_booked(done: Mapping[str, Any], zone: str) -> None:
     known = load_zone(zone)
-    rendered = render_booked(done, now_s())
+    starts_s, ends_s = (parse_moment_ms(done[name]) // 1000 for name in ("starts", "ends"))
     fields = {
-        "leave": rendered["leave"],
-        "person": rendered["person"],
-        "away from": format_on_clocks(done["starts_s"], known),
-        "back at": f"{format_on_clocks(done['ends_s'], known)} (the first moment with access again)",
+        "leave": done["leave"],
+        "person": done["person"],
+        "away from": format_on_clocks(starts_s, known),
+        "back at": f"{format_on_clocks(ends_s, known)} (the first moment with access again)",
     }
-    if rendered["revoked_count"]:
-        fields["revoked"] = f"{rendered['revoked_count']}: {', '.join(rendered['revoked'][:10])}"
+    if done["revoked_count"]:
+        fields["revoked"] = done["revoked_count"]
     show_fields(fields)
-    note("it had been booked before" if "already" in rendered else rendered["note"])
+    show_live({"live": done["live"], "live_count": done["revoked_count"]})
+    note("it had been booked before" if "already" in done else done["note"])
 
 
-def _row(record: LeaveRecord, now: int) -> tuple[object, ...]:
-    state = f"{record.state(now)}, withdrawn" if record.is_pending(now) else record.state(now)
-    origin = record.booked_by if record.feed is None else f"feed {record.feed}"
-    times = (format_rfc3339(record.starts_s), format_rfc3339(record.ends_s))
-    return record.seq, record.person, *times, state, origin
+def _row(each: Mapping[str, Any]) -> tuple[object, ...]:
+    state = f"{each['state']}, withdrawn" if each["pending_cancellation"] else each["state"]
+    origin = f"feed {each['feed']}" if "feed" in each else each["booked_by"]
+    return each["leave"], each["person"], each["starts"], each["ends"], state, origin
 
 
 def _feed_row(done: Synced) -> tuple[object, ...]:

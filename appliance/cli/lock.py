@@ -22,6 +22,7 @@ from appliance.cli.sight import require_all
 from appliance.clock import format_rfc3339_ms
 from appliance.cutting import LockBody
 from appliance.index.cut import render_cut
+from appliance.index.known import warn_of_unknown
 from appliance.index.paging import list_locks
 from appliance.index.render import render_lock
 from appliance.policy.locks import KINDS
@@ -55,7 +56,8 @@ def place(shell: Shell, kind: str, name: str, reason: str, as_json: bool) -> Non
     named = read_key(name) if kind == "key" else name
     body = check_body(LockBody, {kind: named, "reason": reason})
     done = shell.ask("lock.place", body=body.model_dump(exclude_none=True))
-    show_cut({"lock": done["lock"], **render_cut(shell.index(), done)}, as_json=as_json)
+    cut = render_cut(shell.index(), done) | warn_of_unknown(shell.index(), kind, name)
+    show_cut({"lock": done["lock"], **cut}, as_json=as_json)
 
 
 @lock.command("list", epilog=examples("chancery lock list", "chancery lock list --lifted --json"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from appliance.cli.access import access
 from appliance.cli.alarm import alarm
@@ -27,7 +28,7 @@ from appliance.cli.policy import policy
 from appliance.cli.serve import serve
 from appliance.cli.ssh import known_hosts, ssh, ssh_config
 from appliance.cli.status import status
-from appliance.config import default_data
+from appliance.config import DEFAULT_DATA, default_data
 
 _EPILOG = (
     "\b\n"
@@ -62,7 +63,8 @@ _EPILOG = (
 @click.pass_context
 def main(context: click.Context, data: Path) -> None:
     """Chancery, an SSH certificate authority that does not sign off the record."""
-    context.obj = Shell(data=data.absolute())
+    given = context.get_parameter_source("data") is ParameterSource.COMMANDLINE
+    context.obj = Shell(data=data.absolute(), named=given or default_data() != DEFAULT_DATA)
 
 
 for command in (

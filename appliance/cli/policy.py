@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +21,7 @@ from appliance.cli.console import (
     plain_errors,
     show_json,
 )
+from appliance.cli.cutting import show_live
 from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
 from appliance.cli.planning import show_plan, sum_up
@@ -26,6 +29,7 @@ from appliance.cli.sight import require_all, shown_customers
 from appliance.cli.values import read_text
 from appliance.clock import now_ms
 from appliance.errors import Refusal
+from appliance.index.going_on import Changes, policy_going_on
 from appliance.index.queries import IndexUnavailable, Snapshot
 from appliance.index.standing import read_standing
 from appliance.policy.check import check_policy
@@ -111,10 +115,15 @@ def plan_(shell: Shell, files: tuple[Path, ...], against: tuple[Path, ...], as_j
 def apply(shell: Shell, files: tuple[Path, ...], ordering: Ordering, as_json: bool) -> None:
     """Apply FILES, in their order: from then on every decision follows them, and no others."""
     read = _read(files)
-    _note_changes(shell, _check(read))
+    changes = _note_changes(shell, _check(read))
     texts = [{"name": file.name, "text": file.text} for file in read]
     given = give_order(shell, ApplyPolicy.of(read), ordering, files=texts)
-    show_given(given, as_json=as_json)
+    lost: Mapping[str, Any] = {}
+    if changes is not None and changes.plan.counts.get("loses"):
+        lost = policy_going_on(shell.index(), changes, given.entries, now_ms() // 1000)
+    show_given(given, as_json=as_json, **lost)
+    if not as_json and lost:
+        show_live(lost)
 
 
 @policy.command(epilog=examples("chancery policy show", "chancery policy show --json"))
@@ -164,15 +173,16 @@ def _plan(snapshot: Snapshot, after: Policy) -> Plan:
     return plan(before, after, hosts, read_standing(snapshot, now_s), now_s=now_s)
 
 
-def _note_changes(shell: Shell, after: Policy) -> None:
-    """Say in a line, before anyone signs, what a policy would change."""
+def _note_changes(shell: Shell, after: Policy) -> Changes | None:
+    """Say in a line, before anyone signs, what a policy would change; return it, if it can be known."""
     try:
         with shell.look() as snapshot:
-            planned = _plan(snapshot, after)
+            planned, before = _plan(snapshot, after), snapshot.policy()
     except (IndexUnavailable, Refusal) as error:
         note(f"what this changes is not known beforehand: {error}")
-        return
+        return None
     note(f"access that changes: {sum_up(planned)}; `policy plan` says more")
+    return None if before is None else Changes(plan=planned, before=before)
 
 
 def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:

@@ -8,8 +8,11 @@ import click
 
 from appliance.authority.ordering.commands import PromoteCa, RetireCa, RotateCa, TrustCa
 from appliance.cli.console import Shell, examples, json_option, pass_shell, plain_errors
+from appliance.cli.cutting import show_live
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
+from appliance.clock import now_s
 from appliance.errors import Refusal
+from appliance.index.going_on import key_going_on
 from appliance.requests import check_body
 from hsm.algorithm import Algorithm
 
@@ -110,7 +113,10 @@ def retire(
     members = {"name": name, "key": key} | ({"force": True} if force else {})
     given = give_order(shell, check_body(RetireCa, members), ordering)
     hint = "hosts drop it with their next bundle; what clients have in known_hosts is theirs to remove"
-    show_given(given, as_json=as_json, hint=hint, ca=name, key=key)
+    locked_out = key_going_on(shell.index(), name, key, given.entries, now_s()) if force else {}
+    show_given(given, as_json=as_json, hint=hint, ca=name, key=key, **locked_out)
+    if not as_json and locked_out:
+        show_live(locked_out)
 
 
 def _find(shell: Shell, name: str, what: str, **wanted: object) -> str:

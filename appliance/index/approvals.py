@@ -12,7 +12,7 @@ from appliance.durations import format_duration
 from appliance.index.paging import Listed, check_cursor, check_limit, cut
 from appliance.index.queries import Snapshot
 from appliance.policy.document import Policy
-from appliance.policy.requirements import grants_named
+from appliance.policy.requirements import able_to_answer, grants_named
 
 APPROVAL_CURSOR: Final = r"^[0-9a-f]{1,13}$"  # the entry
 _LAST: Final = 2**62
@@ -38,7 +38,10 @@ class AnswerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRecord:
-    """An approval that was asked for; ``needed`` is how many must give it, by the policy in force."""
+    """An approval that was asked for; ``needed`` is how many must give it, by the policy in force.
+
+    ``approvers`` are the persons who may, by that policy.
+    """
 
     seq: int
     identity: str
@@ -49,6 +52,7 @@ class ApprovalRecord:
     ttl_s: int
     needed: int
     answers: tuple[AnswerRecord, ...]
+    approvers: tuple[str, ...]
 
     @property
     def given(self) -> tuple[AnswerRecord, ...]:
@@ -135,6 +139,7 @@ def render_approval(record: ApprovalRecord, now_s: int) -> dict[str, Any]:
         "ttl": format_duration(record.ttl_s),
         "state": record.state(now_s),
         "needed": record.needed,
+        "approvers": list(record.approvers),
         "answers": [_render_answer(each) for each in record.answers],
         "ends": None if record.ends_s is None else format_rfc3339(record.ends_s),
     }
@@ -165,4 +170,11 @@ def _approvals_of(snapshot: Snapshot, rows: list[dict[str, Any]]) -> list[Approv
 def _approval_of(policy: Policy, row: Mapping[str, Any], answers: list[AnswerRecord]) -> ApprovalRecord:
     fields = {name: value for name, value in row.items() if name != "grant_name"}
     needed = max((each.require.approvals for each in grants_named(policy, row["grant_name"])), default=1)
-    return ApprovalRecord(**fields, grant=row["grant_name"], needed=needed, answers=tuple(answers))
+    able = able_to_answer(policy, row["grant_name"], row["identity"])
+    return ApprovalRecord(
+        **fields,
+        grant=row["grant_name"],
+        needed=needed,
+        answers=tuple(answers),
+        approvers=tuple(sorted(able)),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from appliance.clock import format_rfc3339
@@ -32,6 +32,17 @@ def render_cut(index: Index, done: Mapping[str, Any]) -> dict[str, Any]:
     return rendered | ({"entry": done["seq"]} if "seq" in done else {"already": True})
 
 
+def render_reached(index: Index, serials: Sequence[str]) -> list[dict[str, Any]]:
+    """Render the certificates, by serial, that a leave has revoked since they reached into it."""
+    try:
+        index.wait_for(max((int(serial) % (1 << 48) for serial in serials), default=-1) + 1, _WAIT_S)
+        with index.snapshot() as snapshot:
+            found = [snapshot.certificate(serial) for serial in serials]
+            return [describe_record(snapshot, record) for record in found if record is not None]
+    except IndexUnavailable:  # it is cut off all the same
+        return []
+
+
 def render_revoked(index: Index, named: tuple[str, str], done: Mapping[str, Any]) -> dict[str, Any]:
     """Render what was revoked, and the serial if it was named by that."""
     member, name = named
@@ -43,9 +54,15 @@ def _describe(live: Mapping[str, Any], snapshot: Snapshot | None) -> dict[str, A
     record = None if snapshot is None else snapshot.certificate_at(live["seq"], snapshot.size)
     if snapshot is None or record is None:
         return {"intent": live["seq"], **known}
+    return describe_record(snapshot, record)
+
+
+def describe_record(snapshot: Snapshot, record: CertificateRecord) -> dict[str, Any]:
+    """Render a certificate as one that is, or was, live: whose it is, until when, and where it lets in."""
     return {
-        "intent": live["seq"],
-        **known,
+        "intent": record.seq,
+        "subject": record.subject if record.type == "user" else f"host:{record.host}",
+        "valid_before": format_rfc3339(record.valid_before),
         "serial": record.serial,
         "principals": list(record.principals),
         "host_groups": _host_groups(snapshot, record),

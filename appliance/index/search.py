@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, Literal
 
-from appliance.errors import malformed
+from appliance.errors import Refusal, malformed
 from appliance.index.cursors import check_size, cursor_pattern, format_cursor, parse_cursor
 from appliance.index.holdings import seq_of
 from appliance.index.queries import MAX_PAGE, Snapshot
@@ -17,6 +17,7 @@ from appliance.index.records import CertificateRecord
 from appliance.index.schema import key_number
 from appliance.index.shelves import HOST, Shelf
 from appliance.index.streams import Span, choose_driver, find_spans, holding_bounds, merge_highest
+from appliance.policy.document import Policy
 from appliance.policy.roles import ALL, Customers, narrow
 from appliance.ssh.errors import SshFormatError
 from appliance.ssh.keys import parse_fingerprint
@@ -42,6 +43,7 @@ _KEY_ID_END: Final = re.compile(r".*#([1-9][0-9]{0,4})\.([0-9]{1,15})", re.ASCII
 class CertificateFilter:
     """What certificates are searched for; None asks for nothing. Times are those of the intents.
 
+    ``subject`` is an identity, or a person of the policy: then all that his accounts have.
     ``customers`` are all that whoever asks may see the certificates of.
     """
 
@@ -93,7 +95,8 @@ def find_certificates(
     """Search, newest first.
 
     Raises:
-        Refusal: ``malformed-request``, the cursor, the limit or the fingerprint is none;
+        Refusal: ``malformed-request``, the cursor, the limit or the fingerprint is none; ``not-found``, the
+            subject is no person of the policy, and no ``provider:subject``;
             ``ledger-unavailable``, the index does not yet cover what the cursor speaks of.
     """
     if not 0 < limit <= MAX_PAGE:
@@ -111,7 +114,8 @@ def find_certificates(
             high=min(high, size if wanted.until_ms is None else snapshot.first_at(wanted.until_ms)),
             equal=_columns(each),
         )
-        for each in _by_customer(wanted)
+        for one in _by_account(snapshot, wanted)
+        for each in _by_customer(one)
     ]
     seqs = heapq.merge(*(_find(snapshot, search) for search in searches), reverse=True)
     records = (snapshot.certificate_at(seq, size) for seq in seqs)
@@ -130,6 +134,23 @@ def _by_customer(wanted: CertificateFilter) -> list[CertificateFilter]:
     if wanted.customers is None:
         return [wanted]
     return [replace(wanted, customer=name) for name in narrow(wanted.customer, wanted.customers)]
+
+
+def _by_account(snapshot: Snapshot, wanted: CertificateFilter) -> list[CertificateFilter]:
+    """Return the questions that one about a person is: one for each account that he has by the policy.
+
+    Raises:
+        Refusal: ``not-found``; it has no such person.
+    """
+    name = wanted.subject
+    if name is None or ":" in name:
+        return [wanted]
+    person = (snapshot.policy() or Policy()).persons.get(name)
+    if person is None:
+        raise Refusal(
+            "not-found", f"the policy has no person {name}: name one that it has, or provider:subject"
+        )
+    return [replace(wanted, subject=identity) for identity in person.identities]
 
 
 def _is_exact(wanted: CertificateFilter, record: CertificateRecord) -> bool:

@@ -136,6 +136,13 @@ def able_to_approve(policy: Policy, grant: Grant, requester: str) -> frozenset[s
     return frozenset(policy.who_is(name) for name in members) - {policy.who_is(requester)}
 
 
+def able_to_answer(policy: Policy, name: str, requester: str) -> frozenset[str]:
+    """Return the persons who may answer a request to rest on grants of this name: files may have one each."""
+    grants = (filed.grant for filed in policy.grants if filed.grant.name == name)
+    able = (able_to_approve(policy, grant, requester) for grant in grants if grant.require.approvals)
+    return frozenset().union(*able)
+
+
 def _key_type(require: Requirements, asking: Asking) -> str | None:
     allowed = require.key_types
     if allowed is None or asking.request.public_key.type in allowed:

@@ -49,6 +49,7 @@ class ApprovalShown(Reply):
     ttl: Annotated[str, Field(description="how long it lasts at most")]
     state: Literal["open", "given", "refused", "over"]
     needed: Annotated[int, Field(ge=1, description="how many must give it, by the policy in force")]
+    approvers: Annotated[list[str], Field(description="the persons who may answer, by the policy in force")]
     answers: list[AnswerShown]
     ends: Maybe[Annotated[Moment, Field(description="until when it lasts, as all who gave it say")]]
 
@@ -56,6 +57,7 @@ class ApprovalShown(Reply):
 class ApprovalPage(Reply):
     """Some approvals, the last asked for first."""
 
+    origin: Annotated[str, Field(description="of the log: what an answer names first")]
     approvals: list[ApprovalShown]
     cursor: Cursor
     ledger_size: Size

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.policy.fields import Maybe
 from appliance.policy.locks import LockKind
-from appliance.web.replies import Cursor, Hash, Moment, Seq, Serial, Size
+from appliance.web.replies import Cursor, Hash, Moment, RecordedEntry, Seq, Serial, Size
 
 
 class _Reply(BaseModel):
@@ -16,7 +16,7 @@ class _Reply(BaseModel):
 
 
 class CutCertificate(_Reply):
-    """A certificate that was live when it was cut off: sessions that it opened may go on."""
+    """A certificate that is live, or was when it was cut off: sessions that it opened may go on."""
 
     intent: Annotated[Seq, Field(description="the entry of the intent")]
     subject: Annotated[str, Field(description="who asked, or host:name")]
@@ -45,6 +45,7 @@ class Revoked(_Cut):
 class Locked(_Cut):
     """A lock in force, and what it cut off."""
 
+    warning: Maybe[Annotated[str, Field(description="nothing is known of what is locked")]]
     lock: Annotated[Seq, Field(description="the entry that placed it")]
     hosts: Maybe[
         Annotated[
@@ -53,6 +54,27 @@ class Locked(_Cut):
         ]
     ]
     host_count: Maybe[Annotated[int, Field(ge=1, description="how many such hosts there are")]]
+
+
+class _GoingOn(_Reply):
+    live: Maybe[Annotated[list[CutCertificate], Field(description="the first of those that go on")]]
+    live_count: Maybe[Annotated[int, Field(ge=0, description="how many go on; no more than 500 are counted")]]
+    note: str
+
+
+class CredentialRevoked(_GoingOn):
+    """An API credential that identifies nobody any more, and the certificates of whom it identified."""
+
+    id: str
+    revoked: Literal[True]
+    entry: Maybe[Seq]
+    already: Maybe[Annotated[Literal[True], Field(description="it had been revoked before")]]
+
+
+class HostRemoved(_GoingOn):
+    """A host that is registered no more, and the certificates that it has still."""
+
+    entries: list[RecordedEntry]
 
 
 class LockShown(_Reply):

@@ -12,6 +12,7 @@ from appliance.days import check_zone, parse_day_or_moment
 from appliance.index.leave import LEAVE_CURSOR
 from appliance.policy.fields import CURSOR, Maybe
 from appliance.policy.zones import load_zone
+from appliance.web.cut_replies import CutCertificate
 from appliance.web.models import Ordered, Word
 from appliance.web.replies import Cursor, Moment, Seq, Serial, Size
 from appliance.web.shapes import Body, Paged, Reply
@@ -115,5 +116,6 @@ class LeaveBooked(Reply):
         list[Serial], Field(description="certificates that reached into it; the first of them")
     ]
     revoked_count: Annotated[int, Field(ge=0)]
+    live: Annotated[list[CutCertificate], Field(description="those that `revoked` names")]
     note: str
     already: Maybe[Annotated[Literal[True], Field(description="it had been booked before")]]

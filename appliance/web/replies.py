@@ -171,15 +171,6 @@ class Inspected(_Reply):
     ledger_size: Size
 
 
-class CredentialRevoked(_Reply):
-    """An API credential that identifies nobody any more."""
-
-    id: str
-    revoked: Literal[True]
-    entry: Maybe[Seq]
-    already: Maybe[Annotated[Literal[True], Field(description="it had been revoked before")]]
-
-
 class CaKeyShown(_Reply):
     """A key of a CA and the phase that it is in."""
 

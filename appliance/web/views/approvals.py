@@ -34,8 +34,9 @@ def build(services: Services) -> APIBlueprint:
         with services.index.snapshot() as snapshot:
             wanted = _filter(snapshot, past=query.past)
             page = list_approvals(snapshot, wanted, now_s=now_s, cursor=query.cursor, limit=query.limit)
+            origin = snapshot.log().origin
         found = [render_approval(each, now_s) for each in page.records]
-        return jsonify(approvals=found, cursor=page.cursor, ledger_size=page.size)
+        return jsonify(origin=origin, approvals=found, cursor=page.cursor, ledger_size=page.size)
 
     @api.post(
         "",

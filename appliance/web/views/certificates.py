@@ -78,7 +78,7 @@ def build(services: Services) -> APIBlueprint:
         "",
         summary="Search certificates",
         responses={200: CertificatePage},
-        openapi_extensions=problems("policy-denied"),
+        openapi_extensions=problems("policy-denied", "not-found"),
     )
     def search(query: CertificateQuery) -> Response:
         """Auditors see all, or their customers'; everyone sees the certificates of his own. Newest first."""

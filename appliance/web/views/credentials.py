@@ -5,11 +5,13 @@ from __future__ import annotations
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
+from appliance.index.going_on import credential_going_on
 from appliance.index.paging import list_credentials
 from appliance.index.render import render_credential
+from appliance.web.cut_replies import CredentialRevoked
 from appliance.web.description import problems
 from appliance.web.models import CreateCredentialOrder, CredentialPath, CredentialsQuery, ReasonBody
-from appliance.web.replies import CarriedOut, CredentialPage, CredentialRevoked
+from appliance.web.replies import CarriedOut, CredentialPage
 from appliance.web.services import Services, require
 
 _TAG = Tag(name="credentials", description="API credentials.")
@@ -52,10 +54,10 @@ def build(services: Services) -> APIBlueprint:
         openapi_extensions=problems("policy-denied", "not-found"),
     )
     def revoke(path: CredentialPath, body: ReasonBody) -> Response:
-        """It identifies nobody any more."""
+        """It identifies nobody any more. The certificates of whom it identified go on: they are listed."""
         done = services.ask("credential.revoke", body={"id": path.id, "reason": body.reason})
-        return jsonify(
-            {"id": path.id, "revoked": True} | ({"entry": done["seq"]} if done else {"already": True})
-        )
+        going_on = credential_going_on(services.index, path.id, done, services.now_ms() // 1000)
+        said = {"entry": done["seq"]} if done else {"already": True}
+        return jsonify({"id": path.id, "revoked": True} | said | going_on)
 
     return api

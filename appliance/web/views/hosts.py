@@ -6,10 +6,12 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
 from appliance.errors import Refusal, malformed
+from appliance.index.going_on import host_going_on
 from appliance.index.paging import list_hosts
 from appliance.index.render import render_bundle, render_host
 from appliance.policy.roles import is_seen
 from appliance.web.caching import keepable_facts
+from appliance.web.cut_replies import HostRemoved
 from appliance.web.description import KEPT, problems
 from appliance.web.models import AddHostOrder, HostPath, HostsQuery, RemoveHostOrder, Sized
 from appliance.web.replies import CarriedOut, HostBundle, HostOnRecord, HostPage
@@ -81,13 +83,16 @@ def build(services: Services) -> APIBlueprint:
     @api.delete(
         "/<name>",
         summary="Remove a host, by order",
-        responses={200: CarriedOut},
+        responses={200: HostRemoved},
         openapi_extensions=problems("policy-denied", "not-found", "conflict", "issuance-halted"),
     )
     def remove(path: HostPath, body: RemoveHostOrder) -> Response:
-        """The command is `host.remove`."""
+        """The command is `host.remove`. The certificates that it has go on: they are listed."""
         if body.command.name != path.name:
             raise malformed("command.name", f"expected {path.name}, as in the path")
-        return jsonify(services.order(body.command, body.orders))
+        done = services.order(body.command, body.orders)
+        return jsonify(
+            done | host_going_on(services.index, path.name, done["entries"], services.now_ms() // 1000)
+        )
 
     return api

@@ -8,6 +8,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from appliance.authority.cutting.leaving import LeaveBody
 from appliance.days import is_day, parse_day_or_moment
 from appliance.errors import Refusal, malformed
+from appliance.index.cut import render_reached
 from appliance.index.leave import LeaveFilter, find_whose, list_leaves, render_booked, render_leave
 from appliance.index.queries import Snapshot
 from appliance.policy.zones import load_zone
@@ -59,7 +60,9 @@ def build(services: Services) -> APIBlueprint:
         Certificates end when it starts. Those that are live and reach into it are revoked at once.
         """
         done = services.ask("leave.book", body=_read(body))
-        return jsonify(render_booked(done, services.now_ms() // 1000)), 200 if done["already"] else 201
+        rendered = render_booked(done, services.now_ms() // 1000)
+        rendered["live"] = render_reached(services.index, rendered["revoked"])
+        return jsonify(rendered), 200 if done["already"] else 201
 
     @api.post(
         "/<int:leave>/cancel",

@@ -8,6 +8,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from appliance.cutting import LockBody
 from appliance.errors import malformed
 from appliance.index.cut import render_cut
+from appliance.index.known import warn_of_unknown
 from appliance.index.paging import list_locks
 from appliance.index.render import render_lock
 from appliance.web.cut_replies import Locked, LockPage
@@ -51,7 +52,8 @@ def build(services: Services) -> APIBlueprint:
         """
         done = services.ask("lock.place", body=body.model_dump(exclude_none=True))
         placed = done.get("seq") == done["lock"]
-        return jsonify({"lock": done["lock"], **render_cut(services.index, done)}), 201 if placed else 200
+        cut = render_cut(services.index, done) | warn_of_unknown(services.index, *body.named)
+        return jsonify({"lock": done["lock"], **cut}), 201 if placed else 200
 
     @api.delete(
         "/<digits:seq>",

@@ -54,6 +54,9 @@ def test_leave_booked_late_revokes_what_is_live_and_names_itself_on_record(servi
     booked = book(service, person="ada", starts=moment(0), ends=moment(DAY))
     assert booked["revoked"] == [issued["serial"]]
     assert "sessions that are open are not ended" in booked["note"]
+    (live,) = booked["live"]
+    assert (live["serial"], live["host_groups"]) == (issued["serial"], ["web"])
+    assert live["principals"] == issued["principals"]
     shown = service.settled(f"/v1/certificates/{issued['serial']}", "dave")
     assert (shown["state"], shown["revocation"]["by"]) == ("revoked", f"entry {booked['leave']}")
     (found,) = listed(service, "?person=api:alice")
@@ -357,3 +360,19 @@ def test_watched_feed_is_read_by_itself(service: Service) -> None:
         watching.terminate()
         watching.wait(10)
     cancel(service, found[0]["leave"])
+
+
+def test_certificates_of_a_person_are_those_of_all_accounts_and_a_name_of_nobody_is_no_answer(
+    service: Service,
+) -> None:
+    (issued,) = service.issue({"public_key": key(service), "grant": "deploy"})
+    found = service.settled("/v1/certificates?subject=ada&limit=1", "dave")["certificates"]
+    assert [each["serial"] for each in found] == [issued["serial"]]
+    assert issued["serial"] in service.cli("cert", "list", "--subject", "ada").stdout
+    nobody = service.http("GET", "/v1/certificates?subject=adda", as_="dave")
+    assert nobody.slug == "not-found"
+    assert "the policy has no person adda" in nobody.json["detail"]
+    done = service.cli("cert", "list", "--subject", "adda", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    vera = service.http("GET", "/v1/certificates?subject=ada", as_="vera")
+    assert vera.slug == "policy-denied"

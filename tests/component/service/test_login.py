@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 
+from appliance.client.saved import Login, save_login
+from appliance.clock import now_s
 from support.agent import running_agent
 from support.directory import PASSWORD, running_directory
-from support.openid import Browser, OpenIdProvider, running_provider
+from support.openid import Browser, OpenIdProvider, fetch_token, running_provider
 from support.service import CHANCERY, HOST, POLICY, Service, free_port, make_service
 from support.sshd import Sshd, make_host_key, running_sshd
 
@@ -38,6 +40,20 @@ who = {{ groups = ["oidc:dba"] }}
 on = ["db"]
 as = ["postgres"]
 ttl = "5m"
+[[grant]]
+name = "restore"
+who = {{ users = ["oidc:cleo"] }}
+on = ["db"]
+as = ["postgres"]
+ttl = "30m"
+require = {{ approvals = 1, approvers = ["owners"] }}
+[[group]]
+name = "owners"
+members = ["oidc:bob"]
+[[person]]
+name = "bob"
+identities = ["oidc:bob"]
+keys = ["BOBS KEY"]
 """
 
 
@@ -105,6 +121,19 @@ class Laptop:
         assert process.returncode == 0, err
         return json.loads(out), text
 
+    def become(self, subject: str) -> None:
+        """Be logged in as somebody, as `chancery login` leaves it."""
+        url, _, ca = self.first
+        kept = Login(
+            url=url,
+            ca=ca,
+            provider="oidc",
+            identity=f"oidc:{subject}",
+            credential=fetch_token(self.provider, subject),
+            expires_s=now_s() + 3_000,
+        )
+        save_login(self.login_file.parent, kept)
+
     def held(self) -> list[str]:
         done = subprocess.run(
             ["ssh-add", "-l"], env=self.environment, capture_output=True, text=True, check=False
@@ -120,7 +149,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, O
     scratch = tmp_path_factory.mktemp("login")
     (scratch / "slapd").mkdir()
     with running_provider(scratch) as provider, running_directory(scratch / "slapd") as directory:
-        service = make_service(scratch, POLICY + GRANTS)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", scratch / "bob"], check=True)
+        bobs = " ".join((scratch / "bob.pub").read_text().split()[:2])
+        service = make_service(scratch, POLICY + GRANTS.replace("BOBS KEY", bobs))
         config = service.data / "chancery.toml"
         config.write_text(config.read_text() + provider.settings(groups="groups") + directory.settings())
         with service.running(CHANCERY_SERVICE_WORKERS="1"):
@@ -238,6 +269,58 @@ def test_login_that_the_policy_denies_or_that_has_nowhere_to_go_says_why(laptop:
         agent=laptop.home / "no",
     )
     assert "ssh-agent" in no_agent.run("login", code=1)[1]
+
+
+def test_remedy_that_a_denial_names_can_be_had_where_the_denial_came(laptop: Laptop) -> None:
+    laptop.become("cleo")
+    denied = laptop.run("login", "--grant", "restore", code=1)[1]
+    remedy = re.search(r"`chancery (approval request restore)`", denied)
+    assert remedy is not None, denied
+    number = json.loads(laptop.run(*remedy[1].split(), "--reason", "the backup of Tuesday", "--json")[0])[
+        "approval"
+    ]
+    laptop.become("bob")
+    shown = laptop.run("approval", "list")[0]
+    assert re.search(rf"{number} +oidc:cleo +restore +open, 0 of 1 .* bob +the backup of Tuesday", shown), (
+        shown
+    )
+    key = str(laptop.service.scratch / "bob")
+    answer = ("approval", "give", str(number), "--person", "bob", "--key", key)
+    given = laptop.run(*answer)[1]
+    assert "on record as entry" in given
+    assert "has given approval" in laptop.run(*answer, code=1)[1]
+    laptop.become("cleo")
+    (shown_,) = json.loads(laptop.run("approval", "list", "--json")[0])["approvals"]
+    assert [(one["person"], one["answer"]) for one in shown_["answers"]] == [("bob", "given")]
+    assert "postgres@db" in laptop.run("login", "--grant", "restore")[1]
+    refused = laptop.run("approval", "refuse", str(number), "--person", "bob", "--key", key)[1]
+    assert "certificates that were issued under it go on" in refused
+
+
+def test_what_is_ones_own_is_asked_over_https_as_whom_one_is_logged_in(laptop: Laptop) -> None:
+    found, _ = laptop.log_in(*laptop.first, "--login", "root")
+    (issued,) = found["certificates"]
+    listed = json.loads(laptop.run("cert", "list", "--json", "--limit", "1")[0])["certificates"]
+    assert [each["serial"] for each in listed] == [issued["serial"]]
+    assert issued["serial"] in laptop.run("cert", "list", "--state", "active")[0]
+    assert "oidc:ada" in laptop.run("cert", "show", issued["serial"])[0]
+    assert "people" in laptop.run("policy", "explain", "--login", "root")[0]
+    assert "has not the role auditor" in laptop.run("policy", "explain", "api:alice", code=1)[1]
+    booked = laptop.run("leave", "book", "oidc:ada", "2030-12-01", "2030-12-14", "--tz", "Europe/Berlin")[0]
+    assert "2030-12-14T00:00:00+01:00 (the first moment with access again)" in booked
+    (leave,) = json.loads(laptop.run("leave", "list", "--json")[0])["leave"]
+    assert (leave["person"], leave["booked_by"], leave["timezone"]) == (
+        "oidc:ada",
+        "oidc:ada",
+        "Europe/Berlin",
+    )
+    kept = json.loads(laptop.login_file.read_text())
+    laptop.login_file.write_text(json.dumps(kept | {"credential": "chancery-session1." + "A" * 40}))
+    assert "`chancery login` brings a new one" in laptop.run("leave", "list", code=1)[1]
+    laptop.login_file.write_text(json.dumps(kept | {"expires_s": 1}))
+    assert "the login has ended" in laptop.run("leave", "list", code=1)[1]
+    laptop.login_file.unlink()
+    assert "`chancery login https://…`, or name a data directory" in laptop.run("leave", "list", code=1)[1]
 
 
 def connection(laptop: Laptop) -> tuple[str, ...]:

@@ -222,3 +222,27 @@ def test_krl_by_command_is_verified_and_read_by_ssh_keygen(service: Service, tmp
     shown = json.loads(service.cli("cert", "krl", "acme-users", "--json").stdout)
     assert shown["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert service.cli("cert", "krl", "acme-user", check=False).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("service", "api:portl"), ("identity", "oidc:nobody"), ("group", "oidc:x")]
+)
+def test_lock_on_what_nobody_knows_is_in_force_and_warns(service: Service, kind: str, name: str) -> None:
+    placed = service.http("POST", "/v1/locks", {kind: name, "reason": "a typing error"}, as_="carol")
+    assert placed.status == 201, placed.body
+    assert f"anything of the name {name}" in placed.json["warning"].replace(
+        "has nothing of", "has anything of"
+    )
+    shown = service.cli("lock", "place", kind, name, "--reason", "again")
+    assert "WARNING: " in shown.stderr
+    service.order("lock", "lift", placed.json["lock"])
+
+
+def test_lock_on_what_policy_or_ledger_has_does_not_warn(service: Service) -> None:
+    service.credential("recorded-alone")
+    service.settled("/v1/access", "dave")
+    for name in ("mtls:spiffe://example.org/ci", "api:recorded-alone", "api:erin"):
+        placed = service.http("POST", "/v1/locks", {"identity": name, "reason": "x"}, as_="carol")
+        assert placed.status == 201, placed.body
+        assert "warning" not in placed.json
+        service.order("lock", "lift", placed.json["lock"])

@@ -117,6 +117,22 @@ def test_every_phase_of_a_ca_key_is_an_alarm(phase: str) -> None:
     }
 
 
+def test_request_for_approval_is_an_alarm_that_names_who_may_answer() -> None:
+    asking = policy(
+        POLICY.replace(
+            'as = ["root"]\n', 'as = ["root"]\nrequire = { approvals = 1, approvers = ["owners"] }\n'
+        )
+        + '[[group]]\nname = "owners"\nmembers = ["mtls:alice", "oidc:eve", "mtls:eve"]\n'
+        + '[[person]]\nname = "eve"\nidentities = ["oidc:eve", "mtls:eve"]\n'
+    )
+    identity = {"provider": "mtls", "subject": "alice"}
+    data = {"identity": identity, "grant": "emergency", "reason": "db is down", "answer_by_s": 1_764_003_600}
+    (alarm,) = alarms("approval.requested", data, asking)
+    assert (alarm.event, alarm.severity) == ("approval.requested", "warning")
+    assert alarm.details["approvers"] == ["eve"], "one person, and never whoever asks"
+    assert alarm.summary == "mtls:alice asks eve for approval 17, to use emergency: db is down"
+
+
 def test_halted_key_is_critical() -> None:
     data = {"name": "users", "ca_key": "SHA256:x", "intent": 3, "reason": "bad signature"}
     (alarm,) = alarms("ca.halted", data, policy())

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.authority.fold.records import Ca, CaKey, Phase, format_key_id
+from appliance.authority.fold.records import Ca, CaKey, Phase
 from appliance.authority.fold.state import State
 from appliance.authority.issuing.plan import critical_options, plan_certificate
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
+from appliance.key_ids import format_key_id
 from appliance.policy.evaluate import Profile
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.content import MAX_KEY_ID
