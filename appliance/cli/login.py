@@ -238,13 +238,20 @@ def _fetch_token(provider: Provider, ways: _Ways) -> Token:
         client_id=provider.client_id,
         scopes=tuple(provider.scopes),
         context=make_context(None),
-        secret=None if ways.secret_file is None else ways.secret_file.read_text("utf-8").strip(),
+        secret=None if ways.secret_file is None else _read_text(ways.secret_file),
     )
     if ways.device:
         return log_in_with_device(who, lambda url, code: note(f"Open {url} and check the code {code}."))
     return log_in_with_browser(
         who, lambda url: _open(url, browser=ways.browser), port=ways.port, again=ways.again
     )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected text") from error
 
 
 def _open(url: str, *, browser: bool) -> None:

@@ -27,6 +27,7 @@ _DISCOVERY: Final = "/.well-known/openid-configuration"
 _DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _DEFAULT_INTERVAL_S: Final = 5
 _MAX_DEVICE_S: Final = 1_800
+_NO_MOMENT_S: Final = 253_402_300_800  # the year 10000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +151,9 @@ def _take(answer: Mapping[str, Any], nonce: str | None) -> Token:
     if nonce is not None and not hmac.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
         raise ConfigError("the ID token answers another request (nonce); log in again")
     ends_s = claims.get("exp")
-    if not isinstance(ends_s, int):
+    if not isinstance(ends_s, int | float) or not 0 < ends_s < _NO_MOMENT_S:
         raise ConfigError("the ID token does not say when it ends")
-    return Token(text, ends_s)
+    return Token(text, int(ends_s))
 
 
 def _describe(answer: Mapping[str, Any]) -> str:

@@ -180,6 +180,13 @@ def test_browser_that_cannot_be_opened_leaves_the_device(odd: Odd, monkeypatch: 
     assert (done.exit_code, "use --device" in done.output) == (1, True)
 
 
+def test_file_of_a_client_secret_that_is_no_text_is_said(odd: Odd, tmp_path: Path) -> None:
+    odd.answer("/v1/providers", {"providers": [{"name": "oidc", "type": "oidc", "issuer": odd.url}]})
+    (tmp_path / "secret").write_bytes(b"\xff\xfe")
+    done = odd.log_in("--client-secret-file", str(tmp_path / "secret"))
+    assert (done.exit_code, "secret: expected text" in done.output) == (1, True)
+
+
 def test_status_of_another_server_is_no_answer_either(odd: Odd) -> None:
     odd.answer("/v1/providers", {}, status=302)
     assert "is the URL right?" in odd.log_in().output

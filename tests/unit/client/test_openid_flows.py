@@ -64,6 +64,7 @@ def good(nonce: str, **changes: Any) -> Answer:
 
 def test_token_that_answers_this_request_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     browse(monkeypatch, good, iss=ISSUER)
+    browse(monkeypatch, lambda nonce: good(nonce, exp=9.5))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,10 @@ def test_token_that_answers_this_request_is_taken(monkeypatch: pytest.MonkeyPatc
     [
         (lambda nonce: good("another"), {}, "nonce"),
         (lambda nonce: good("None"), {}, "nonce"),
-        (lambda nonce: good(nonce, exp="never"), {}, "when it ends"),
+        *(
+            (lambda nonce, exp=exp: good(nonce, exp=exp), {}, "when it ends")
+            for exp in ("never", None, 10**20, -1, float("nan"), float("inf"))
+        ),
         (lambda nonce: Answer(400, {"error": "invalid_grant"}), {}, "invalid_grant"),
         (lambda nonce: Answer(200, {"id_token": "no token"}), {}, "no JWT"),
         (good, {"iss": "https://evil.example.org"}, "refused"),
