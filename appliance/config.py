@@ -174,9 +174,9 @@ class TokenTable(_Table):
         tuple[str, ...], BeforeValidator(_split), Field(description="attributes that keys may have otherwise")
     ] = ()
     attestation: Annotated[
-        int | None,
+        Annotated[int, Field(ge=0x8000_0000, le=0xFFFF_FFFF)] | None,
         BeforeValidator(_read_number),
-        Field(ge=0x8000_0000, le=0xFFFF_FFFF, description="a vendor's attribute"),
+        Field(description="a vendor's attribute"),
     ] = None
     sessions: Annotated[int, Field(ge=1, le=256, description="signatures asked for at a time")] = 4
     sign_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="for one C_Sign")] = 10

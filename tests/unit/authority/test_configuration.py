@@ -44,6 +44,7 @@ BY_ENVIRONMENT: dict[str, dict[str, tuple[str, object]]] = {
         "health": ("127.0.0.1:9444", "127.0.0.1:9444"),
         "workers": ("7", 7),
         "authority_cpus": ("0", 0),
+        "trusted_proxies": ("10.8.0.0/16, 192.0.2.1", ("10.8.0.0/16", "192.0.2.1/32")),
     },
     "tls": {
         "certificate": ("a.pem", Path("a.pem")),
