@@ -22,7 +22,7 @@ from appliance.policy.fields import (
     Maybe,
     MomentField,
     NameField,
-    ReferenceField,
+    SubjectField,
 )
 from appliance.web.jsonbody import MAX_MEMBERS
 
@@ -133,7 +133,7 @@ class AccessParameters(_Paged):
     """Who has access to what."""
 
     cursor: Maybe[Annotated[str, Field(pattern=ACCESS_CURSOR, description="from the page before")]]
-    subject: Maybe[Word]
+    subject: Maybe[Annotated[Word, Field(description="provider:subject, or a person of the policy")]]
     host: Maybe[Word]
     host_group: Maybe[Word]
     login: Maybe[Word]
@@ -148,7 +148,7 @@ class AccessParameters(_Paged):
 class ExplainParameters(_Model):
     """Whose access is to be explained, where, as whom and when."""
 
-    subject: Maybe[ReferenceField]  # nobody named is yourself
+    subject: Maybe[SubjectField]  # nobody named is yourself
     host: Maybe[HostNameField]
     host_group: Maybe[HostGroupField]
     login: Maybe[LoginField]
