@@ -157,8 +157,8 @@ class ExplainParameters(_Model):
         Annotated[
             str,
             Field(
+                min_length=1,
                 max_length=300,
-                pattern=r"^[^,]+(,[^,]+)*$",
                 description="of a provider, that he is supposed to be in, such as oidc:dba,oidc:ops",
                 json_schema_extra={"format": "identities"},
             ),
