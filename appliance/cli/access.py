@@ -43,7 +43,7 @@ _PLACES: Final = (
     click.option("--login", help="As this account."),
     click.option("--customer", help="With this customer's certificates."),
 )
-_SUBJECT: Final = click.option("--subject", help="This identity, such as api:alice.")
+_SUBJECT: Final = click.option("--subject", help="This identity, such as api:alice, or this person.")
 _AT: Final = click.option("--at", "moment", help="At this moment (RFC 3339); default: now.")
 _ANSWER: Final = (
     click.option(
@@ -96,7 +96,10 @@ def who(shell: Shell, /, moment: str | None, **wanted: Any) -> None:
 @pass_shell
 @plain_errors
 def what(shell: Shell, /, moment: str | None, **wanted: Any) -> None:
-    """Say what SUBJECT, an identity such as api:alice, can reach; by policy also a group such as oidc:dba."""
+    """Say what SUBJECT can reach: an identity such as api:alice, or a person of the policy such as alice.
+
+    By policy also a provider's group, such as oidc:dba.
+    """
     _answer(shell, moment, **wanted)
 
 

@@ -46,11 +46,16 @@ def explain_access(
 
 
 def _show(explained: Mapping[str, Any]) -> None:
+    by_account = any("account" in each for each in explained["grants"])
     rows = [
-        (each["name"], each["verdict"], ", ".join(each["principals"]) or "nothing", _why(each))
+        (
+            *(each["name"], *([each["account"]] if by_account else []), each["verdict"]),
+            *(", ".join(each["principals"]) or "nothing", _why(each)),
+        )
         for each in explained["grants"]
     ]
-    show_table(["grant:", "verdict:", "of it", "why"], rows, empty="no grant that could be meant")
+    columns = ["grant:", *(["by:"] if by_account else []), "verdict:", "of it", "why"]
+    show_table(columns, rows, empty="no grant that could be meant")
     note(f"{explained['subject']} at {explained['at']}, by the policy of entry {explained['policy']}")
     if explained.get("settled") is False:
         note("the moment is not settled: entries that are still to come can belong to it")

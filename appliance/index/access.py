@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Final, Literal, TypeAlias
 
 from appliance.errors import malformed
+from appliance.explanations import no_person
 from appliance.index.cursors import cursor_pattern, format_cursor, parse_cursor
 from appliance.index.granted import GrantedAccess, find_granted
 from appliance.index.live import LiveQuery, Principal, find_live, find_principals, principals_of_login
@@ -37,6 +38,7 @@ _START: Final = (-1, -1, -1, -1)
 class AccessQuery:
     """What is asked; None asks for all. ``at_ms`` is any moment of the past, or now.
 
+    ``subject`` is an identity or a provider's group, or a person, whose accounts are then all asked for.
     ``customers`` are all that whoever asks may see the access to.
     """
 
@@ -82,8 +84,9 @@ def find_access(
     All pages of one answer are of one moment and of the ledger as it was at one size.
 
     Raises:
-        Refusal: ``not-found``, the host or host group was none at that moment; ``malformed-request``, the
-            cursor or the limit is none; ``ledger-unavailable``, the index does not cover the cursor's size.
+        Refusal: ``not-found``, the host, the host group or the person was none at that moment;
+            ``malformed-request``, the cursor or the limit is none; ``ledger-unavailable``, the index does not
+            cover the cursor's size.
     """
     if not 0 < limit <= MAX_PAGE:
         raise malformed("limit", f"got {limit}, expected 1 to {MAX_PAGE}")
@@ -111,10 +114,30 @@ def _by_certificates(
     scene: Scene, query: AccessQuery, before: int
 ) -> Iterator[tuple[tuple[int, ...], Access]]:
     """Yield the rows of every customer that may be seen, the newest certificate first."""
-    if query.customers is None:
-        return _of_customer(scene, query, before)
-    each = (replace(query, customer=name) for name in narrow(query.customer, query.customers))
+    subjects = _find_subjects(scene, query)
+    seen = query.customers
+    customers = [query.customer] if seen is None else narrow(query.customer, seen)
+    each = (
+        replace(query, subject=subject, customer=customer)
+        for subject in ([None] if subjects is None else sorted(subjects))
+        for customer in customers
+    )
     return merge(*(_of_customer(scene, one, before) for one in each), key=itemgetter(0), reverse=True)
+
+
+def _find_subjects(scene: Scene, query: AccessQuery) -> frozenset[str] | None:
+    """Return whom a question is about: everybody, one, or a person's accounts by the policy of the moment.
+
+    To who sees some customers only, a person that there is not is one who has nothing of theirs.
+    """
+    if query.subject is None:
+        return None
+    if ":" in query.subject:
+        return frozenset({query.subject})
+    person = scene.policy.persons.get(query.subject)
+    if person is None and query.customers is None:
+        raise no_person(query.subject)
+    return frozenset(() if person is None else person.identities)
 
 
 def _of_customer(scene: Scene, query: AccessQuery, before: int) -> Iterator[tuple[tuple[int, ...], Access]]:
@@ -161,11 +184,11 @@ def _wanted_principals(scene: Scene, login: str | None) -> Mapping[Principal, se
 def _by_policy(
     scene: Scene, query: AccessQuery, after: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, ...], Access]]:
-    seq = scene.policy_seq
+    seq, subjects = scene.policy_seq, _find_subjects(scene, query)
     if seq is None:
         return
     lines = scene.snapshot.reach(seq, scene.policy).lines(
-        subject=query.subject,
+        subjects=subjects,
         host_groups=None if scene.groups is None else frozenset(group.name for group in scene.groups),
         login=query.login,
         customer=query.customer,

@@ -7,12 +7,14 @@ record; to be in one is a condition, or supposed.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final, cast
 
 from appliance.authority.fold.records import AppliedPolicy, Ca, CaKey, Phase
 from appliance.authority.fold.state import State
-from appliance.authority.issuing.explaining import answer, check_asker, find_subject, gather
+from appliance.authority.issuing.explaining import answer, check_asker, find_subjects, gather
 from appliance.errors import Refusal
 from appliance.explanations import ExplainBody
 from appliance.identity.identity import Identity
@@ -22,10 +24,11 @@ from appliance.policy.evaluate import Host
 from appliance.ssh.keys import parse_public_key_line
 from audit.entry import decode_entry
 
-# What can matter of what an identity has asked for, and the keys that are revoked; each entry as it stands.
+# What can matter of what identities have asked for, and the keys that are revoked; each entry as it stands.
 _EVIDENCE: Final = """
 SELECT raw FROM evidence WHERE seq < :upto AND (approval IS NULL OR approval IN (
-  SELECT seq FROM approval a WHERE identity = :identity AND seq < :upto AND (answer_by_s > :at OR EXISTS (
+  SELECT seq FROM approval a WHERE identity IN (SELECT value FROM json_each(:names)) AND seq < :upto
+  AND (answer_by_s > :at OR EXISTS (
     SELECT 1 FROM approval_answer WHERE approval = a.seq AND expires_s > :at))))
 ORDER BY seq
 """
@@ -40,21 +43,22 @@ def explain_past(snapshot: Snapshot, caller: Identity, body: ExplainBody, at_ms:
     """
     if (in_force := snapshot.policy()) is None:
         raise Refusal("issuance-halted", "no policy has been applied; apply one first")
-    auditor = check_asker(in_force, caller, body)
+    everyone = check_asker(in_force, caller, body)
     prefix = snapshot.prefix(at_ms)
-    subject = replace(find_subject(body, caller), groups=frozenset(body.groups or ()))
-    state = state_at(snapshot, prefix, str(subject), body.host)
-    if state.applied is None:
+    if (then := snapshot.policy(prefix.upto)) is None:
         raise Refusal("not-found", f"no policy was in force at {body.at}")
-    found = gather(state, subject, body, at_s=prefix.at_s, everyone=auditor, knows_groups=False)
-    return answer(found) | {"settled": prefix.settled, "ledger_size": prefix.size}
+    found = find_subjects(then, body, caller)
+    subjects = [replace(each, groups=frozenset()) if each is caller else each for each in found]
+    state = state_at(snapshot, prefix, subjects, body.host)
+    gathered = gather(state, subjects, body, at_s=prefix.at_s, everyone=everyone, knows_groups=False)
+    return answer(gathered) | {"settled": prefix.settled, "ledger_size": prefix.size}
 
 
-def state_at(snapshot: Snapshot, prefix: Prefix, identity: str, host: str | None) -> State:
-    """Return the state of a moment, as far as it is about this identity and this host."""
+def state_at(snapshot: Snapshot, prefix: Prefix, identities: Iterable[Identity], host: str | None) -> State:
+    """Return the state of a moment, as far as it is about these identities and this host."""
     state = State(max_ttl_s=snapshot.max_ttl_s())
-    values = {"upto": prefix.upto, "identity": identity, "at": prefix.at_s}
-    for row in snapshot.rows(_EVIDENCE, **values):
+    names = json.dumps([str(each) for each in identities])
+    for row in snapshot.rows(_EVIDENCE, upto=prefix.upto, names=names, at=prefix.at_s):
         entry = decode_entry(row["raw"])
         state.applied = _applied(snapshot, entry.seq)
         state.apply(entry)

@@ -7,7 +7,7 @@ ten million lines, of which a question wants a hundred.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,7 +66,7 @@ class Reach:
     def lines(
         self,
         *,
-        subject: str | None,
+        subjects: Collection[str] | None,
         host_groups: frozenset[str] | None,
         login: str | None,
         customer: str | None,
@@ -74,7 +74,7 @@ class Reach:
         customers: Customers = ALL,
     ) -> Iterator[Reachable]:
         """Yield the lines after a place, in the order of the document; None asks for all."""
-        for number in self._grants(subject, host_groups, after[0]):
+        for number in self._grants(subjects, host_groups, after[0]):
             filed = self._policy.grants[number]
             places = [
                 (on, as_, group, name)
@@ -85,25 +85,27 @@ class Reach:
                 for as_, name in enumerate(filed.grant.logins)
                 if login is None or name == login
             ]
-            for who, holder in self._holders(filed, subject):
+            for who, holder in self._holders(filed, subjects):
                 for on, as_, group, name in places:
                     line = (number, who, on, as_)
                     if line > after:
                         yield Reachable(line=line, holder=holder, filed=filed, group=group, login=name)
 
-    def _grants(self, subject: str | None, host_groups: frozenset[str] | None, first: int) -> Iterator[int]:
+    def _grants(
+        self, subjects: Collection[str] | None, host_groups: frozenset[str] | None, first: int
+    ) -> Iterator[int]:
         """Yield the numbers of the grants that can have lines, from one on."""
         numbers = set(range(max(0, first), len(self._policy.grants)))
-        if subject is not None:
-            numbers &= self._of_subject.get(subject, set())
+        if subjects is not None:
+            numbers &= set[int]().union(*(self._of_subject.get(name, set()) for name in subjects))
         if host_groups is not None:
             numbers &= set[int]().union(*(self._of_host_group.get(name, set()) for name in host_groups))
         yield from sorted(numbers)
 
-    def _holders(self, filed: FiledGrant, subject: str | None) -> Iterator[tuple[int, Holder]]:
+    def _holders(self, filed: FiledGrant, subjects: Collection[str] | None) -> Iterator[tuple[int, Holder]]:
         """Yield whom a grant names, each once and with the number that he always has."""
         for number, holder in enumerate(list_holders(self._policy.groups, filed.grant.who)):
-            if subject is None or holder.subject == subject:
+            if subjects is None or holder.subject in subjects:
                 yield number, holder
 
 

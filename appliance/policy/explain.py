@@ -7,9 +7,9 @@ the groups are known, being in one is a condition too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from appliance.identity.identity import Identity, kind_of
 from appliance.policy.bars import NO_BARS, Bars
@@ -44,13 +44,23 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A question about one identity, and what there is about that one."""
+
+    question: Question
+    circumstances: Circumstances = PLAIN
+    bars: Bars = NO_BARS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """What becomes of one grant: its principals asked about, what it depends on, what is in the way.
+    """What becomes of one grant for an identity: its principals asked about, conditions, what is in the way.
 
     ``valid_before`` is where a certificate of that moment would end, ``next_s`` the next moment at which the
     grant would give one where only its hours are in the way.
     """
 
+    identity: Identity
     filed: FiledGrant
     principals: tuple[str, ...]
     conditions: tuple[str, ...]
@@ -66,7 +76,7 @@ class Explained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The grants, those that give something first, then those that open soonest, else in their order.
+    """The grants: what gives something first, then what opens soonest, last what is not his, each in order.
 
     ``left_out`` counts those that are not shown.
     """
@@ -91,15 +101,26 @@ def explain(
     max_ttl_s: int,
 ) -> Explanation:
     """Explain what every grant says that could be meant: one to that identity, or one for that place."""
-    found = [
-        _explain(policy, filed, question, circumstances, bars, max_ttl_s)
-        for filed in policy.grants
-        if _concerns(policy, filed.grant, question)
-    ]
-    order: tuple[Verdict, ...] = ("gives", "depends", "refuses")
+    case = Case(question=question, circumstances=circumstances, bars=bars)
+    return explain_person(policy, [case], max_ttl_s=max_ttl_s)
+
+
+def explain_person(policy: Policy, cases: Iterable[Case], *, max_ttl_s: int) -> Explanation:
+    """Explain it for several accounts of one person: each grant for the one to which it gives most."""
+    best: dict[int, Explained] = {}
+    for case in cases:
+        for place, filed in enumerate(policy.grants):
+            if _concerns(policy, filed.grant, case.question):
+                explained = _explain(policy, filed, case, max_ttl_s)
+                best[place] = min(best.get(place, explained), explained, key=_rank)
     # Those that open soonest before others: what is left out then opens no sooner than what is shown.
-    found.sort(key=lambda each: (order.index(each.verdict), each.next_s or _NEVER_S))
+    found = sorted((best[place] for place in sorted(best)), key=_rank)
     return Explanation(grants=tuple(found[:MAX_EXPLAINED]), left_out=max(0, len(found) - MAX_EXPLAINED))
+
+
+def _rank(explained: Explained) -> tuple[int, int, bool]:
+    is_others = any(obstacle.rule == "who" for obstacle in explained.obstacles)
+    return get_args(Verdict).index(explained.verdict), explained.next_s or _NEVER_S, is_others
 
 
 def _concerns(policy: Policy, grant: Grant, question: Question) -> bool:
@@ -109,14 +130,8 @@ def _concerns(policy: Policy, grant: Grant, question: Question) -> bool:
     return any(_principals(policy, grant, question))
 
 
-def _explain(
-    policy: Policy,
-    filed: FiledGrant,
-    question: Question,
-    circumstances: Circumstances,
-    bars: Bars,
-    max_ttl_s: int,
-) -> Explained:
+def _explain(policy: Policy, filed: FiledGrant, case: Case, max_ttl_s: int) -> Explained:
+    question, circumstances, bars = case.question, case.circumstances, case.bars
     grant, requester = filed.grant, str(question.identity)
     elsewhere = [*_find_elsewhere(policy, grant, question)]
     approval = find_approval(policy, grant, requester, circumstances.approvals, question.at_s)
@@ -133,6 +148,7 @@ def _explain(
             next_s = None  # by then the approval is over
     obstacles = [*elsewhere, *_find_bars(policy, grant, question, bars), *unmet, *shut]
     return Explained(
+        identity=question.identity,
         filed=filed,
         principals=tuple(_principals(policy, grant, question, bars)),
         conditions=(*_membership(policy, grant, question), *list_conditions(grant.require)),

@@ -68,7 +68,7 @@ def _read_key(text: str) -> str:
     return fingerprint(parse_public_key_line(text))
 
 
-def _check_group(name: str) -> str:
+def _check_name_or_reference(name: str) -> str:
     return check_reference(name) if ":" in name else check_name(name)
 
 
@@ -143,11 +143,21 @@ ReferenceField = Annotated[
 ]
 GroupField = Annotated[
     str,
-    AfterValidator(_check_group),
+    AfterValidator(_check_name_or_reference),
     WithJsonSchema(
         {
             "anyOf": [{"type": "string", "pattern": r"^[a-z0-9][a-z0-9._-]{0,62}$"}, _REFERENCE],
             "description": "a group of the policy, or a provider's, such as oidc:dba",
+        }
+    ),
+]
+SubjectField = Annotated[
+    str,
+    AfterValidator(_check_name_or_reference),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": r"^[a-z0-9][a-z0-9._-]{0,62}$"}, _REFERENCE],
+            "description": "provider:subject, such as oidc:ada, or a person of the policy",
         }
     ),
 ]

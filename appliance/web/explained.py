@@ -24,6 +24,7 @@ class ObstacleShown(_Reply):
 class ExplainedGrant(_Reply):
     """What becomes of one grant, for the one who was asked about."""
 
+    account: Maybe[Annotated[str, Field(description="of a person: the one of his to which it gives most")]]
     file: str
     name: str
     verdict: Annotated[

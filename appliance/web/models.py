@@ -24,8 +24,8 @@ from appliance.policy.fields import (
     Maybe,
     MomentField,
     NameField,
-    ReferenceField,
     SerialField,
+    SubjectField,
 )
 from appliance.words import Shaped
 
@@ -144,7 +144,7 @@ class AccessParameters(_Paged):
     """Who has access to what."""
 
     cursor: Maybe[Annotated[str, Shaped(ACCESS_CURSOR, CURSOR), Field(description="from the page before")]]
-    subject: Maybe[Word]
+    subject: Maybe[Annotated[Word, Field(description="provider:subject, or a person of the policy")]]
     host: Maybe[Word]
     host_group: Maybe[Word]
     login: Maybe[Word]
@@ -159,7 +159,7 @@ class AccessParameters(_Paged):
 class ExplainParameters(_Model):
     """Whose access is to be explained, where, as whom and when."""
 
-    subject: Maybe[ReferenceField]  # nobody named is yourself
+    subject: Maybe[SubjectField]  # nobody named is yourself
     host: Maybe[HostNameField]
     host_group: Maybe[HostGroupField]
     login: Maybe[LoginField]
@@ -168,6 +168,7 @@ class ExplainParameters(_Model):
         Annotated[
             str,
             Field(
+                min_length=1,
                 max_length=300,
                 description="of a provider, that he is supposed to be in, such as oidc:dba,oidc:ops",
                 json_schema_extra={"format": "identities"},

@@ -278,6 +278,15 @@ def leaves(then: list[Json], document: Json, subject: str) -> list[Json]:
     return [leave for leave in booked.values() if is_theirs(leave)]
 
 
+def accounts(then: list[Json], subject: str) -> list[str] | None:
+    """Return whom a question about a subject is about: itself, or a person's accounts; None if he is none."""
+    if ":" in subject:
+        return [subject]
+    _, document = policy(then)
+    named = {each["name"]: each["identities"] for each in document.get("person", [])}
+    return named.get(subject)
+
+
 def _away_by(away: list[Json], at_s: int) -> int | None:
     now = [each for each in away if each["starts_s"] <= at_s < each["ends_s"]]
     return max(now, key=lambda each: (each["ends_s"], each["seq"]))["seq"] if now else None
@@ -338,7 +347,9 @@ def _place(then: list[Json], groups: list[Json], asked: Json) -> Json:
 
 
 def _covers(asked: Json, row: Json, then: list[Json], groups: list[Json]) -> bool:
-    if any(asked[name] != row[name] for name in ("subject", "login", "customer") if name in asked):
+    if any(asked[name] != row[name] for name in ("login", "customer") if name in asked):
+        return False
+    if "subject" in asked and row["subject"] not in (accounts(then, asked["subject"]) or ()):
         return False
     if "host_group" in asked and asked["host_group"] not in row["host_groups"]:
         return False

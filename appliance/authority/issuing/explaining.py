@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Final
@@ -17,14 +17,13 @@ from typing import Any, Final
 from appliance.authority.fold.state import State
 from appliance.authority.issuing.circumstances import find_circumstances
 from appliance.errors import Refusal
-from appliance.explanations import ExplainBody
+from appliance.explanations import ExplainBody, no_person
 from appliance.identity.identity import Identity
 from appliance.moments import parse_moment_ms
-from appliance.policy.bars import Bars, find_bars
-from appliance.policy.circumstances import Circumstances
+from appliance.policy.bars import find_bars
 from appliance.policy.document import Policy
 from appliance.policy.evaluate import Host
-from appliance.policy.explain import Explained, Question, explain
+from appliance.policy.explain import Case, Explained, Question, explain_person
 from appliance.policy.roles import may_act, say_lacking
 from appliance.policy.zones import format_moment
 
@@ -36,15 +35,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explainable:
-    """A question with all of the state that its answer takes."""
+    """A question with all of the state that its answer takes; ``person``, if it is about all his accounts."""
 
     policy: Policy
     policy_seq: int
     size: int
     max_ttl_s: int
-    question: Question
-    circumstances: Circumstances
-    bars: Bars
+    at_s: int
+    person: str | None
+    cases: tuple[Case, ...]
 
 
 def check_asker(policy: Policy, caller: Identity, body: ExplainBody) -> bool:
@@ -62,24 +61,39 @@ def check_asker(policy: Policy, caller: Identity, body: ExplainBody) -> bool:
     return False
 
 
-def find_subject(body: ExplainBody, caller: Identity) -> Identity:
-    """Return who is asked about: whoever asks, as he is, or somebody in groups that are supposed."""
-    if body.subject in {None, str(caller)} and not body.groups:
-        return caller
-    provider, _, subject = (body.subject or str(caller)).partition(":")
-    return Identity(
-        provider=provider,
-        subject=subject,
-        kind="user",
-        groups=frozenset(body.groups or ()),
-        authenticated_ms=0,
-    )
+def find_subjects(policy: Policy, body: ExplainBody, caller: Identity) -> tuple[Identity, ...]:
+    """Return who is asked about: whoever asks, as he is, or somebody in groups that are supposed.
+
+    Raises:
+        Refusal: ``not-found``; a person that the policy does not have.
+    """
+    named = body.subject or str(caller)
+    if named == str(caller) and not body.groups:
+        return (caller,)
+    if ":" in named:
+        return (_suppose(named, body.groups or ()),)
+    if (person := policy.persons.get(named)) is None:
+        raise no_person(named)
+    return tuple(_suppose(name, body.groups or ()) for name in person.identities)
+
+
+def _suppose(name: str, groups: Iterable[str]) -> Identity:
+    """Return an account of somebody who is not here, in those of the groups that are its provider's."""
+    provider, _, subject = name.partition(":")
+    theirs = frozenset(group for group in groups if group.partition(":")[0] == provider)
+    return Identity(provider=provider, subject=subject, kind="user", groups=theirs, authenticated_ms=0)
 
 
 def gather(
-    state: State, subject: Identity, body: ExplainBody, *, at_s: int, everyone: bool, knows_groups: bool
+    state: State,
+    subjects: Sequence[Identity],
+    body: ExplainBody,
+    *,
+    at_s: int,
+    everyone: bool,
+    knows_groups: bool,
 ) -> Explainable:
-    """Take from a state what an answer about a subject takes.
+    """Take from a state what an answer about somebody, by one or several accounts, takes.
 
     To who sees only himself a host or a host group that there is not is one that none of his grants is on:
     he learns nothing of others'.
@@ -93,22 +107,33 @@ def gather(
         raise Refusal("not-found", f"{body.host} is not registered, or was not at that moment")
     if everyone and body.host_group is not None and body.host_group not in policy.host_groups:
         raise Refusal("not-found", f"there is no host group {body.host_group} in the policy of that moment")
+    host = None if body.host is None else state.hosts.get(body.host, _in_no_group(body.host))
+    phases = _phases(state, policy)
+    cases = (
+        Case(
+            question=Question(
+                identity=subject,
+                at_s=at_s,
+                host=host,
+                host_group=body.host_group,
+                login=body.login,
+                knows_groups=knows_groups,
+                everyone=everyone,
+            ),
+            circumstances=find_circumstances(state, applied, subject),
+            bars=find_bars(policy, state.locks, subject, phases),
+        )
+        for subject in subjects
+    )
+    is_person = body.subject is not None and ":" not in body.subject
     return Explainable(
         policy=policy,
         policy_seq=applied.seq,
         size=state.size,
         max_ttl_s=state.max_ttl_s,
-        circumstances=find_circumstances(state, applied, subject),
-        bars=find_bars(policy, state.locks, subject, _phases(state, policy)),
-        question=Question(
-            identity=subject,
-            at_s=at_s,
-            host=None if body.host is None else state.hosts.get(body.host, _in_no_group(body.host)),
-            host_group=body.host_group,
-            login=body.login,
-            knows_groups=knows_groups,
-            everyone=everyone,
-        ),
+        at_s=at_s,
+        person=body.subject if is_person else None,
+        cases=tuple(cases),
     )
 
 
@@ -121,10 +146,11 @@ def gather_now(state: State, caller: Identity, body: ExplainBody, now_s: int) ->
     at_s = now_s if body.at is None else parse_moment_ms(body.at) // 1000
     if has_passed(at_s, now_s):
         raise Refusal("not-found", f"{body.at} has passed: the index has the state of that moment")
-    everyone = check_asker(state.in_force().policy, caller, body)
-    subject = find_subject(body, caller)
-    is_here = subject is caller
-    return gather(state, subject, body, at_s=max(at_s, now_s), everyone=everyone, knows_groups=is_here)
+    policy = state.in_force().policy
+    everyone = check_asker(policy, caller, body)
+    subjects = find_subjects(policy, body, caller)
+    is_here = subjects[0] is caller
+    return gather(state, subjects, body, at_s=max(at_s, now_s), everyone=everyone, knows_groups=is_here)
 
 
 def has_passed(at_s: int, now_s: int) -> bool:
@@ -148,14 +174,13 @@ def _in_no_group(name: str) -> Host:
 
 def answer(found: Explainable) -> dict[str, Any]:
     """Answer the question, as the route has it."""
-    explanation = explain(
-        found.policy, found.question, found.circumstances, found.bars, max_ttl_s=found.max_ttl_s
-    )
+    explanation = explain_person(found.policy, found.cases, max_ttl_s=found.max_ttl_s)
+    by_account = found.person is not None
     rendered: dict[str, Any] = {
-        "subject": str(found.question.identity),
-        "at": format_moment(found.question.at_s),
+        "subject": found.person or str(found.cases[0].question.identity),
+        "at": format_moment(found.at_s),
         "policy": found.policy_seq,
-        "grants": [_render(each) for each in explanation.grants],
+        "grants": [_render(each, by_account=by_account) for each in explanation.grants],
         "left_out": explanation.left_out,
         "ledger_size": found.size,
     }
@@ -164,8 +189,9 @@ def answer(found: Explainable) -> dict[str, Any]:
     return rendered
 
 
-def _render(explained: Explained) -> dict[str, Any]:
+def _render(explained: Explained, *, by_account: bool) -> dict[str, Any]:
     rendered: dict[str, Any] = {
+        **({"account": str(explained.identity)} if by_account else {}),
         "file": explained.filed.file,
         "name": explained.filed.grant.name,
         "verdict": explained.verdict,
@@ -206,5 +232,5 @@ class Explainer:
         try:
             return answer(found)
         except Exception:
-            log.exception("no explanation for %s", found.question.identity)
+            log.exception("no explanation for %s", found.cases[0].question.identity)
             return Refusal("internal", "it could not be explained; the authority's log says why")

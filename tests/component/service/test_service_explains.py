@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
 from appliance.clock import format_rfc3339_ms
 from support.orders import give_credentials
-from support.service import HOST, Service, make_service
+from support.service import HOST, POLICY, Service, make_service
 
 
 def test_caller_is_told_what_his_own_grants_say(service: Service) -> None:
@@ -35,34 +36,58 @@ def test_auditor_is_told_about_anyone_and_why_not(service: Service) -> None:
     assert (grant["verdict"], [each["rule"] for each in grant["obstacles"]]) == ("refuses", ["who"])
 
 
+PERSON: Final = '[[person]]\nname = "alice"\nidentities = ["api:alice", "mtls:alice"]\n'
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service whose policy has a person."""
+    made = make_service(tmp_path_factory.mktemp("known"), POLICY + PERSON)
+    with made.running():
+        give_credentials(made, "alice", "bob", "carol", "dave")
+        yield made
+
+
+def test_person_is_all_accounts_and_a_name_that_is_nobody_s_is_said_to_be_that(known: Service) -> None:
+    service = known
+    told = service.http("GET", "/v1/access/explain?subject=alice&login=root", as_="dave").json
+    (deploy, dba) = told["grants"]
+    assert (told["subject"], deploy["account"], deploy["verdict"]) == ("alice", "api:alice", "gives")
+    assert dba["verdict"] == "refuses"
+    rows = service.http("GET", "/v1/access?basis=policy&subject=alice&login=root", as_="dave").json["access"]
+    assert {row["subject"] for row in rows} == {"api:alice", "mtls:alice"}
+    assert "mtls:alice" in service.cli("access", "what", "alice", "--basis", "policy").stdout
+    for path in ("access?", "access?basis=policy&", "access/explain?"):
+        reply = service.http("GET", f"/v1/{path}subject=nobody", as_="dave")
+        assert reply.slug == "not-found"
+        assert "no person nobody" in reply.json["detail"]
+    assert service.http("GET", "/v1/access/explain?subject=alice", as_="alice").slug == "policy-denied"
+
+
 def test_moment_before_any_policy_and_hosts_that_are_none_are_not_found(service: Service) -> None:
     for query in ("at=2020-01-01T00:00:00Z", "host=nowhere.example", "host_group=nowhere"):
         reply = service.http("GET", f"/v1/access/explain?{query}", as_="dave")
         assert (reply.status, reply.slug) == (404, "not-found")
 
 
-def test_moment_that_has_passed_is_explained_by_what_was_in_force_then(tmp_path: Path) -> None:
-    made = make_service(tmp_path)
-    with made.running():
-        give_credentials(made, "bob", "dave", "carol")
-        made.http("POST", "/v1/locks", {"identity": "api:bob", "reason": "left"}, as_="carol")
-        before = json.loads(made.entry(made.size - 1))["time_ms"] - 1
-        made.settled("/v1/whoami", "dave")
-        at = format_rfc3339_ms(before)
-        # A moment that has passed by less than a minute is now to somebody's clock.
-        while time.time() * 1000 < before + 62_000:
-            time.sleep(0.5)
-        for as_, subject in (("bob", None), ("dave", "api:bob")):
-            about = "" if subject is None else f"&subject={subject}"
-            then = made.http("GET", f"/v1/access/explain?login=root&at={at}{about}", as_=as_).json
-            now = made.http("GET", f"/v1/access/explain?login=root{about}", as_=as_).json
-            assert (then["subject"], then["settled"]) == ("api:bob", True)
-            assert [each["verdict"] for each in then["grants"]] == ["gives"]
-            assert now["grants"][0]["obstacles"][0]["rule"] == "lock"
-        shown = json.loads(made.cli("policy", "explain", "--at", at, "--login", "root", "--json").stdout)
-        assert (shown["subject"], shown["grants"][0]["verdict"]) == ("local:root", "gives")
-        denied = made.http("GET", f"/v1/access/explain?at={at}&subject=api:eve", as_="bob")
-        assert denied.slug == "policy-denied"
+def test_moment_that_has_passed_is_explained_by_what_was_in_force_then(known: Service) -> None:
+    known.http("POST", "/v1/locks", {"identity": "api:bob", "reason": "left"}, as_="carol")
+    known.settled("/v1/whoami", "dave")
+    before_ms = json.loads(known.entry(known.size - 1))["time_ms"] - 1
+    at = format_rfc3339_ms(before_ms)
+    # A moment that has passed by less than a minute is now to somebody's clock.
+    while time.time() * 1000 < before_ms + 62_000:
+        time.sleep(0.5)
+    for as_, about in (("bob", ""), ("dave", "&subject=api:bob")):
+        then = known.http("GET", f"/v1/access/explain?login=root&at={at}{about}", as_=as_).json
+        now = known.http("GET", f"/v1/access/explain?login=root{about}", as_=as_).json
+        assert (then["subject"], then["settled"]) == ("api:bob", True)
+        assert [each["verdict"] for each in then["grants"] if each["name"] == "deploy"] == ["gives"]
+        assert now["grants"][0]["obstacles"][0]["rule"] == "lock"
+    shown = json.loads(known.cli("policy", "explain", "--at", at, "--login", "root", "--json").stdout)
+    assert (shown["subject"], shown["grants"][0]["verdict"]) == ("local:root", "gives")
+    denied = known.http("GET", f"/v1/access/explain?at={at}&subject=api:eve", as_="bob")
+    assert denied.slug == "policy-denied"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from support.histories import (
 from support.slow_index import (
     access_by_certificates,
     access_by_policy,
+    accounts,
     certificates,
     hosts,
     parse,
@@ -81,7 +82,9 @@ filters = narrowed(
 )
 questions = narrowed(
     {
-        "subject": st.sampled_from([*(f"oidc:{name}" for name in SUBJECTS), "oidc:team", "mtls:dora"]),
+        "subject": st.sampled_from(
+            [*(f"oidc:{name}" for name in SUBJECTS), "oidc:team", "mtls:dora", "alice"]
+        ),
         "host": st.sampled_from(HOSTS),
         "host_group": st.sampled_from(["web", "db", "eu", "beta"]),
         "login": st.sampled_from(LOGINS),
@@ -125,6 +128,8 @@ def compute(entries: list[dict[str, Any]], asked: dict[str, Any], basis: str, at
     if asked.get("host_group", "web") not in groups and "host_group" in asked:
         return "not-found"
     if "host" in asked and asked["host"] not in hosts(then):
+        return "not-found"
+    if "subject" in asked and accounts(then, asked["subject"]) is None:
         return "not-found"
     answer = access_by_certificates if basis == "certificates" else access_by_policy
     return answer(entries, asked, at_ms)

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from appliance.authority.fold.state import State
-from appliance.authority.issuing.explaining import answer, find_subject, gather
+from appliance.authority.issuing.explaining import answer, find_subjects, gather
 from appliance.clock import format_rfc3339_ms
 from appliance.errors import Refusal
 from appliance.explanations import ExplainBody
@@ -28,7 +28,7 @@ CAROL: Final = Identity(provider="oidc", subject="carol", kind="user", authentic
 KINDS: Final = ("log", "ca", "policy", "host", "lock", "leave")
 
 questions = st.fixed_dictionaries(
-    {"subject": st.sampled_from([*(f"oidc:{name}" for name in SUBJECTS), "mtls:dora"])},
+    {"subject": st.sampled_from([*(f"oidc:{name}" for name in SUBJECTS), "mtls:dora", "alice"])},
     optional={
         "host": st.sampled_from(HOSTS),
         "host_group": st.sampled_from(["web", "eu", "beta"]),
@@ -48,8 +48,8 @@ def fold(entries: Sequence[Entry], at_ms: int) -> State:
 
 def expected(state: State, body: ExplainBody, at_s: int) -> dict[str, Any] | None:
     try:
-        subject = find_subject(body, CAROL)
-        return answer(gather(state, subject, body, at_s=at_s, everyone=True, knows_groups=False))
+        subjects = find_subjects(state.in_force().policy, body, CAROL)
+        return answer(gather(state, subjects, body, at_s=at_s, everyone=True, knows_groups=False))
     except Refusal:
         return None
 

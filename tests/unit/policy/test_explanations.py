@@ -13,7 +13,15 @@ from appliance.policy.check import check_policy
 from appliance.policy.circumstances import PLAIN, Approval, Away, Circumstances
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
-from appliance.policy.explain import MAX_EXPLAINED, Explained, Explanation, Question, explain
+from appliance.policy.explain import (
+    MAX_EXPLAINED,
+    Case,
+    Explained,
+    Explanation,
+    Question,
+    explain,
+    explain_person,
+)
 from appliance.policy.locks import Lock, LockKind, Locks, Target
 from appliance.ssh.keys import format_public_key_line
 from support.ssh_examples import public_key
@@ -247,6 +255,19 @@ def test_next_moment_is_that_of_all_grants_and_not_of_those_that_are_shown() -> 
     zoe = Question(identity=replace(ADA, subject="zoe"), at_s=MONDAY, host=WEB, knows_groups=True)
     explanation = explain(parse(POLICY + closed), zoe, max_ttl_s=86_400)
     assert explanation.next_s == int(datetime.fromisoformat("2026-03-03T08:00:00+00:00").timestamp())
+
+
+def test_person_is_told_of_each_grant_by_the_account_to_which_it_gives_most() -> None:
+    eve, ldap = replace(ADA, subject="eve"), replace(ADA, provider="ldap")
+    cases = [Case(question=replace(ASKED, identity=each, at_s=MONDAY)) for each in (ldap, eve, ADA)]
+    explained = explain_person(parse(), cases, max_ttl_s=86_400).grants
+    assert {each.filed.grant.name: (str(each.identity), each.verdict) for each in explained} == {
+        "office": ("oidc:ada", "gives"),
+        "others": ("oidc:eve", "gives"),
+        "ops": ("ldap:ada", "depends"),
+        "urgent": ("oidc:ada", "refuses"),
+        "databases": ("oidc:ada", "refuses"),
+    }
 
 
 def test_grants_to_others_are_shown_only_to_who_may_see_everyone() -> None:
