@@ -376,3 +376,4 @@ def test_certificates_of_a_person_are_those_of_all_accounts_and_a_name_of_nobody
     assert (done.returncode, done.stdout) == (1, "")
     vera = service.http("GET", "/v1/certificates?subject=ada", as_="vera")
     assert vera.slug == "policy-denied"
+    service.cli("cert", "revoke", issued["serial"], "--reason", "others count what is live")
