@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, Literal
 
-from appliance.errors import Refusal, malformed
+from appliance.errors import malformed
+from appliance.explanations import no_person
 from appliance.index.cursors import check_size, cursor_pattern, format_cursor, parse_cursor
 from appliance.index.holdings import seq_of
 from appliance.index.queries import MAX_PAGE, Snapshot
@@ -147,9 +148,7 @@ def _by_account(snapshot: Snapshot, wanted: CertificateFilter) -> list[Certifica
         return [wanted]
     person = (snapshot.policy() or Policy()).persons.get(name)
     if person is None:
-        raise Refusal(
-            "not-found", f"the policy has no person {name}: name one that it has, or provider:subject"
-        )
+        raise no_person(name)
     return [replace(wanted, subject=identity) for identity in person.identities]
 
 
