@@ -21,15 +21,15 @@ from appliance.cli.console import (
 )
 from appliance.cli.explaining import explain_access, explain_options
 from appliance.cli.ordering import Ordering, give_order, order_options, show_given
-from appliance.cli.planning import count_changes, show_plan
+from appliance.cli.planning import show_plan, sum_up
 from appliance.cli.sight import require_all, shown_customers
 from appliance.clock import now_ms
 from appliance.errors import Refusal
-from appliance.index.queries import IndexUnavailable
+from appliance.index.queries import IndexUnavailable, Snapshot
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.holidays import with_holidays
-from appliance.policy.plan import plan
+from appliance.policy.plan import Plan, plan
 from appliance.policy.roles import list_files
 
 _files = click.argument(
@@ -90,14 +90,10 @@ def plan_(shell: Shell, files: tuple[Path, ...], against: tuple[Path, ...], as_j
     """Say what FILES would change: who gains and who loses which login where, and which limits move."""
     after = _check(_read(files))
     if against:
-        planned = plan(_check(_read(against)), after)
+        planned = plan(_check(_read(against)), after, now_s=now_ms() // 1000)
     else:
         with shell.look() as snapshot:
-            require_all(snapshot)
-            before = snapshot.policy()
-            if before is None:
-                raise Refusal("not-found", "no policy has been applied: name files with --against")
-            planned = plan(before, after, snapshot.fleet().registered(snapshot.size))
+            planned = _plan(snapshot, after)
     if as_json:
         show_json(planned.to_data())
     else:
@@ -156,18 +152,25 @@ def explain(shell: Shell, /, groups: tuple[str, ...], as_json: bool, **asked: st
     explain_access(shell, groups, asked, as_json=as_json)
 
 
+def _plan(snapshot: Snapshot, after: Policy) -> Plan:
+    """Compare a policy with the one in force, for whoever sees all of it."""
+    require_all(snapshot)
+    before, now_s = snapshot.policy(), now_ms() // 1000
+    if before is None:
+        raise Refusal("not-found", "no policy has been applied: name files with --against")
+    hosts = snapshot.fleet().registered(snapshot.size)
+    return plan(before, after, hosts, now_s=now_s)
+
+
 def _note_changes(shell: Shell, after: Policy) -> None:
     """Say in a line, before anyone signs, what a policy would change."""
     try:
         with shell.look() as snapshot:
-            require_all(snapshot)
-            before = snapshot.policy()
-            hosts = snapshot.fleet().registered(snapshot.size)
+            planned = _plan(snapshot, after)
     except (IndexUnavailable, Refusal) as error:
         note(f"what this changes is not known beforehand: {error}")
         return
-    if before is not None:
-        note(f"access that changes: {count_changes(plan(before, after, hosts))}; `policy plan` says more")
+    note(f"access that changes: {sum_up(planned)}; `policy plan` says more")
 
 
 def _read(paths: tuple[Path, ...]) -> list[PolicyFile]:

@@ -130,7 +130,7 @@ class Member(Protocol):
         """Its registered name."""
 
     @property
-    def labels(self) -> tuple[tuple[str, str], ...]:
+    def labels(self) -> Collection[tuple[str, str]]:
         """Its labels."""
 
     def is_in(self, group: HostGroup) -> bool:

@@ -51,11 +51,23 @@ class AccessExplained(_Reply):
 class PlannedChange(_Reply):
     """One line of access that changes: who, as which login, on which host group, and on what terms."""
 
-    kind: Literal["gains", "loses", "loosens", "tightens", "changes"]
-    who: Annotated[str, Field(description="provider:subject, or `group` and a provider's group")]
+    kind: Annotated[
+        Literal["gains", "loses", "loosens", "tightens", "changes"],
+        Field(description="changes: neither looser nor tighter, or the same terms in another order"),
+    ]
+    who: Annotated[
+        str,
+        Field(
+            description="provider:subject; with `service` before it as a service, where that differs; or "
+            "`group` and a provider's group"
+        ),
+    ]
     login: str
     host_group: str
-    before: Annotated[list[str], Field(description="the terms now, each an alternative; empty: no access")]
+    before: Annotated[
+        list[str],
+        Field(description="the terms now, each an alternative, in the order in which they count; or none"),
+    ]
     after: list[str]
 
 
@@ -73,26 +85,49 @@ class PlannedHosts(_Reply):
     """A host group whose registered hosts change."""
 
     host_group: str
-    gains: list[str]
-    loses: list[str]
+    gains: Annotated[list[str], Field(description="the first hundred")]
+    loses: Annotated[list[str], Field(description="the first hundred")]
+    more: Annotated[int, Field(ge=0, description="how many more come or go")]
 
 
 class PlannedOperator(_Reply):
-    """An operator whose roles, identities or keys change; empty where he is none."""
+    """An operator whose roles, customers, identities or keys change; empty where he is none."""
 
     name: str
     before: list[str]
     after: list[str]
 
 
+class PlannedSetting(_Reply):
+    """What else changes: what only the one and what only the other policy says of it."""
+
+    what: Annotated[str, Field(examples=["host group acme-db", "two_operators"])]
+    before: list[str]
+    after: list[str]
+
+
+class PlannedMore(_Reply):
+    """How many more there are of what is shown in part."""
+
+    not_compared: int
+    hosts: int
+    operators: int
+    settings: int
+
+
 class PolicyPlanned(_Reply):
-    """What a policy would change if it were applied instead of the one in force."""
+    """What a policy would change if it were applied instead of the one in force; of each part a thousand."""
 
     policy: Annotated[Seq, Field(description="the policy in force")]
-    changes: Annotated[list[PlannedChange], Field(description="the first thousand")]
+    changes: Annotated[list[PlannedChange], Field(description="by host group, login and who")]
     counts: PlannedCounts
     left_out: Annotated[int, Field(ge=0, description="how many changes more there are")]
-    complete: Annotated[bool, Field(description="false: there are too many lines to compare all of them")]
+    complete: Annotated[bool, Field(description="false: there is too much to compare all of it")]
+    not_compared: Annotated[
+        list[str], Field(description="host groups of which nothing is said, or not of all logins")
+    ]
     hosts: list[PlannedHosts]
     operators: list[PlannedOperator]
+    settings: list[PlannedSetting]
+    more: PlannedMore
     ledger_size: Size

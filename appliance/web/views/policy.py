@@ -67,7 +67,7 @@ def build(services: Services) -> APIBlueprint:
         openapi_extensions=problems("policy-denied", "not-found"),
     )
     def planned(body: PlanRequest) -> Response:
-        """Who would gain and who would lose which login where, and on what terms; for admins."""
+        """Who would gain and who would lose which login where, on what terms, and what else; for admins."""
         files = [PolicyFile(name=file.name, text=file.text) for file in body.files]
         with services.index.snapshot() as snapshot:
             require(snapshot, "policy.read")
@@ -110,7 +110,8 @@ def compare(before: Policy, files: Sequence[PolicyFile], hosts: Sequence[Registe
     try:
         after = parse_policy(files)
         check_policy(after)
-        return plan(before, with_holidays(after, now_s), hosts)
+        after = with_holidays(after, now_s)
+        return plan(before, after, hosts, now_s=now_s)
     except PolicyError as error:
         problems_ = [str(problem) for problem in error.problems[:50]]
         raise Refusal("malformed-request", problems_[0], field="files", problems=problems_) from error

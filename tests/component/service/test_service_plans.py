@@ -22,6 +22,18 @@ def test_admin_is_told_what_a_policy_would_change(service: Service) -> None:
     assert (planned["counts"]["gains"], planned["complete"]) == (1, True)
 
 
+def test_settings_that_change_are_told_and_counted_before_anyone_signs(
+    service: Service, tmp_path: Path
+) -> None:
+    text = (service.scratch / "policy.toml").read_text()
+    (tmp_path / "policy.toml").write_text(text.replace('{ role = "db" }', '{ role = "app" }') + MORE)
+    planned = service.cli("policy", "plan", tmp_path / "policy.toml")
+    assert "host group db: hosts with role=db -> hosts with role=app" in planned.stderr
+    signed = ("policy", "apply", tmp_path / "policy.toml", "--sign-only", tmp_path / "order")
+    said = service.order(*signed).stderr
+    assert "access that changes: 1 gains; also hosts of 1 host groups, 1 settings; `policy plan`" in said
+
+
 def test_plan_is_for_admins_and_of_policies_only(service: Service) -> None:
     wrong = {"files": [{"name": "policy.toml", "text": "version = 2"}]}
     assert service.http("POST", "/v1/policy/plan", wrong, as_="dave").slug == "policy-denied"

@@ -4,73 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.policy.check import check_policy
-from appliance.policy.document import Policy, PolicyFile, parse_policy
-from appliance.policy.evaluate import Host
-from appliance.policy.plan import MAX_CHANGES, Plan, plan
-from appliance.ssh.keys import fingerprint, format_public_key_line
-from support.ssh_examples import public_key
-
-KEY = format_public_key_line(public_key("ed25519", 7))
-POLICY = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[host_group]]
-name = "db"
-customer = "acme"
-match = {{ role = "db" }}
-[[group]]
-name = "dba"
-members = ["oidc:ada", "oidc:bob"]
-[[schedule]]
-name = "office"
-timezone = "Europe/Berlin"
-windows = ["mon-fri 08:00-18:00"]
-[[operator]]
-name = "carol"
-keys = ["{KEY}"]
-roles = ["admin"]
-[[grant]]
-name = "dba"
-who = {{ groups = ["dba"] }}
-on = ["db"]
-as = ["postgres"]
-ttl = "8h"
-when = "office"
-[[grant]]
-name = "ops"
-who = {{ groups = ["oidc:ops"], users = ["oidc:eve"] }}
-on = ["web"]
-as = ["root"]
-source = ["10.0.0.0/8"]
-permit = ["pty"]
-"""
-
-
-def parse(text: str) -> Policy:
-    policy = parse_policy([PolicyFile(name="policy.toml", text=text)])
-    check_policy(policy)
-    return policy
-
-
-def compare(after: str, *hosts: Host, before: str = POLICY) -> Plan:
-    return plan(parse(before), parse(after), hosts)
-
-
-def lines(planned: Plan) -> list[tuple[str, str, str]]:
-    return [(each.kind, each.who, f"{each.login}@{each.host_group}") for each in planned.changes]
-
-
-def change(old: str, new: str) -> Plan:
-    assert old in POLICY
-    return compare(POLICY.replace(old, new, 1))
+from appliance.policy.planning.place import MAX_CHANGES
+from support.planned import POLICY, change, compare, lines
 
 
 @pytest.mark.parametrize(
@@ -79,16 +14,26 @@ def change(old: str, new: str) -> Plan:
         ('name = "ops"', 'name = "operations"'),
         ('name = "office"', 'name = "working-hours"\n'),
         ('members = ["oidc:ada", "oidc:bob"]', 'members = ["oidc:bob", "oidc:ada"]'),
-        ('who = { groups = ["dba"] }', 'who = { users = ["oidc:ada", "oidc:bob"] }'),
+        ('name = "dba"\nmembers', 'name = "dbas"\nmembers'),
         ('ttl = "8h"', 'ttl = "480m"'),
+        ("mon-fri 08:00-18:00", "mon,tue,wed,thu,fri 08:00-18:00"),
     ],
 )
 def test_what_only_reads_differently_changes_nothing(old: str, new: str) -> None:
     text = POLICY.replace(old, new, 1)
     if "working-hours" in new:
         text = text.replace('when = "office"', 'when = "working-hours"')
-    planned = compare(text)
-    assert (planned.changes, dict(planned.counts), planned.complete) == ((), {}, True)
+    if "dbas" in new:
+        text = text.replace('groups = ["dba"]', 'groups = ["dbas"]')
+    assert compare(text).is_empty
+
+
+def test_window_over_midnight_is_two_of_its_days_unless_there_are_holidays() -> None:
+    over_midnight = POLICY.replace("mon-fri 08:00-18:00", "fri,sun 22:00-06:00")
+    split = POLICY.replace('"mon-fri 08:00-18:00"', '"fri,sun 22:00-24:00", "sat,mon 00:00-06:00"')
+    assert compare(split, before=over_midnight).is_empty
+    free = [text.replace('Berlin"', 'Berlin"\nholidays = "DE"') for text in (over_midnight, split)]
+    assert {each.kind for each in compare(free[1], before=free[0]).changes} == {"changes"}
 
 
 def test_new_member_gains_and_old_one_loses_what_the_groups_grants_give() -> None:
@@ -115,7 +60,79 @@ def test_access_that_another_grant_gives_as_well_is_not_lost() -> None:
     both = POLICY + other + 'permit = ["pty"]\n'
     assert lines(compare(POLICY, before=both)) == [("tightens", "oidc:eve", "root@web")]
     no_longer_eve = both.replace(', users = ["oidc:eve"] }', " }", 1)
-    assert lines(compare(no_longer_eve, before=both)) == []
+    # The other lasts longer; of a request for less the first one of the document was what counted.
+    (changed,) = compare(no_longer_eve, before=both).changes
+    assert (changed.kind, changed.before[0]) == ("changes", "8h; pty; from 10.0.0.0/8")
+    assert (changed.before[1:], changed.after) == (("1d; pty",), ("1d; pty",))
+    the_wider_first = compare(
+        POLICY.replace("[[grant]]", f"{other}permit = ['pty']\n[[grant]]", 1), before=both
+    )
+    assert lines(the_wider_first) == [("changes", "oidc:eve", "root@web")]
+    later = POLICY.replace("[[grant]]", f"{other}permit = ['pty']\n[[grant]]", 1)
+    assert compare(later.replace(', users = ["oidc:eve"] }', " }", 1), before=later).is_empty
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            'users = ["oidc:eve"]',
+            'services = ["oidc:eve"]',
+            [("loses", "oidc:eve"), ("gains", "service oidc:eve")],
+        ),
+        (
+            'users = ["oidc:eve"]',
+            'users = ["oidc:eve"], services = ["oidc:eve"]',
+            [("gains", "service oidc:eve")],
+        ),
+        (
+            'groups = ["oidc:ops"], users = ["oidc:eve"]',
+            'groups = ["oidc:ops", "dba"], users = ["oidc:eve"]',
+            [("gains", "oidc:ada"), ("gains", "oidc:bob")],
+        ),
+    ],
+)
+def test_services_are_told_from_users_where_they_have_something_else(
+    old: str, new: str, expected: list[tuple[str, str]]
+) -> None:
+    assert [(each.kind, each.who) for each in change(old, new).changes] == expected
+
+
+def test_grant_of_fewer_hours_after_one_of_all_counts_for_whoever_asks_ahead() -> None:
+    wide = '[[grant]]\nname = "wide"\nwho = { users = ["oidc:eve"] }\non = ["db"]\nas = ["app"]\n'
+    office = wide.replace("wide", "more") + 'when = "office"\n'
+    # When the office opens tomorrow, a certificate of that hour lasts longer than one of this evening.
+    planned = compare(POLICY + wide, before=POLICY + wide + office)
+    assert lines(planned) == [("changes", "oidc:eve", "app@db")]
+    assert compare(POLICY + wide, before=POLICY + wide + wide.replace("wide", "more")).is_empty
+
+
+def test_account_named_as_a_user_and_by_a_group_of_no_kind_is_told_of_both() -> None:
+    planned = compare(POLICY.replace('groups = ["dba"]', 'users = ["oidc:ada", "oidc:bob"]', 1))
+    assert {(each.kind, each.who) for each in planned.changes} == {
+        ("loses", "service oidc:ada"),
+        ("loses", "service oidc:bob"),
+    }
+
+
+def test_order_counts_for_whoever_has_one_thing_by_name_and_another_by_a_providers_group() -> None:
+    grants = [
+        f'[[grant]]\nname = "{name}"\nwho = {{ {who} }}\non = ["db"]\nas = ["app"]\npermit = [{permit}]\n'
+        for name, who, permit in (
+            ("one", 'groups = ["oidc:ops"]', ""),
+            ("two", 'users = ["oidc:ada"]', '"pty"'),
+            ("three", 'users = ["oidc:bob"]', ""),
+        )
+    ]
+    planned = compare(POLICY + grants[1] + grants[0] + grants[2], before=POLICY + "".join(grants))
+    assert planned.changes == ()
+    (setting,) = planned.settings
+    assert (setting.what, setting.before, setting.after) == (
+        "order at app@db",
+        ("8h before 8h; pty",),
+        ("8h; pty before 8h",),
+    )
+    assert compare(POLICY + grants[2] + grants[0] + grants[1], before=POLICY + "".join(grants)).is_empty
 
 
 @pytest.mark.parametrize(
@@ -133,6 +150,7 @@ def test_access_that_another_grant_gives_as_well_is_not_lost() -> None:
         ('when = "office"', 'when = "office"\ndelegates = ["mtls:portal"]', "loosens"),
         ('when = "office"', 'when = "office"\nrequire = { mfa = true }', "tightens"),
         ('when = "office"', 'when = "office"\nforce_command = "true"', "tightens"),
+        ('when = "office"', 'when = "office"\nbreak_glass = true', "tightens"),
         ('ttl = "8h"', 'ttl = "9h"\nrequire = { reason = true }', "changes"),
     ],
 )
@@ -155,25 +173,6 @@ def test_limits_that_move_are_looser_or_tighter_or_neither(old: str, new: str, k
 )
 def test_sources_and_extensions_are_compared_as_sets(old: str, new: str, kind: str) -> None:
     assert {each.kind for each in change(old, new).changes} == {kind}
-
-
-def test_hosts_that_come_and_go_are_named() -> None:
-    hosts = [
-        Host(name=f"{role}-1", customer="acme", names=(f"{role}-1",), labels=(("role", role),), seq=1)
-        for role in ("web", "db", "app")
-    ]
-    planned = compare(POLICY.replace('match = { role = "web" }', 'match = { role = "app" }'), *hosts)
-    assert [(each.host_group, each.gains, each.loses) for each in planned.hosts] == [
-        ("web", ("app-1",), ("web-1",))
-    ]
-
-
-def test_operators_that_change_are_named() -> None:
-    more = POLICY.replace('roles = ["admin"]', 'roles = ["admin", "auditor"]\nidentities = ["oidc:eve"]')
-    (operator,) = compare(more).operators
-    key = fingerprint(public_key("ed25519", 7))
-    assert (operator.name, operator.before) == ("carol", ("admin", key))
-    assert operator.after == ("admin", "auditor", "oidc:eve", key)
 
 
 def test_changes_beyond_the_most_that_are_shown_are_counted() -> None:
