@@ -7,6 +7,7 @@ from typing import Final
 
 from appliance.cli.console import note, show_table
 from appliance.policy.plan import Change, Plan
+from appliance.policy.zones import format_moment
 
 _NOBODY: Final = "nobody gains or loses access"
 _NOT_ALL: Final = "nobody gains or loses access that was compared"
@@ -14,8 +15,8 @@ _NOT_ALL: Final = "nobody gains or loses access that was compared"
 
 def show_plan(plan: Plan) -> None:
     """Show what a policy would change, for a person."""
-    columns = ["what:", "who:", "as:", "now", "then"]
-    rows = map(_row, plan.changes)
+    columns = ["what:", "who:", "as:", "now", "then", *(["but only"] if any(map(_but, plan.changes)) else [])]
+    rows = [_row(each)[: len(columns)] for each in plan.changes]
     show_table(columns, rows, empty=_NOBODY if plan.complete else _NOT_ALL)
     for group in plan.hosts:
         moves = [f"gains {name}" for name in group.gains] + [f"loses {name}" for name in group.loses]
@@ -25,6 +26,8 @@ def show_plan(plan: Plan) -> None:
         note(f"operator {operator.name}: {_move(operator.before, operator.after)}")
     for setting in plan.settings:
         note(f"{setting.what}: {_move(setting.before, setting.after)}")
+    for account in plan.standing or ():
+        note(f"{account.who}: {_move(account.before, account.after)}")
     note(f"access that changes: {count_changes(plan)}")
     for line in _list_missing(plan):
         note(line)
@@ -47,7 +50,17 @@ def count_changes(plan: Plan) -> str:
 
 def _row(change: Change) -> tuple[str, ...]:
     place = f"{change.login}@{change.host_group}"
-    return change.kind, change.who, place, _terms(change.before), _terms(change.after)
+    return change.kind, change.who, place, _terms(change.before), _terms(change.after), _but(change)
+
+
+def _but(change: Change) -> str:
+    """Say what somebody has to wait for; who loses something waits for nothing."""
+    words = []
+    if change.locked is not None:
+        words.append(f"once the lock of entry {change.locked} is lifted")
+    if change.away_until is not None:
+        words.append(f"from {format_moment(change.away_until)}, when leave ends")
+    return " and ".join(words) if change.after else ""
 
 
 def _list_missing(plan: Plan) -> Iterator[str]:
@@ -61,6 +74,8 @@ def _list_missing(plan: Plan) -> Iterator[str]:
         first, others = plan.not_compared[:5], len(plan.not_compared[5:]) + plan.more["not_compared"]
         more = f" and of {others} more" if others else ""
         yield f"there is more than can be compared: not said is all that changes of {', '.join(first)}{more}"
+    if plan.standing is None:
+        yield "offline nothing is known of locks and leave: whoever gains something may be locked or away"
 
 
 def _move(before: tuple[str, ...], after: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ from appliance.cli.sight import require_all, shown_customers
 from appliance.clock import now_ms
 from appliance.errors import Refusal
 from appliance.index.queries import IndexUnavailable, Snapshot
+from appliance.index.standing import read_standing
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.holidays import with_holidays
@@ -159,7 +160,7 @@ def _plan(snapshot: Snapshot, after: Policy) -> Plan:
     if before is None:
         raise Refusal("not-found", "no policy has been applied: name files with --against")
     hosts = snapshot.fleet().registered(snapshot.size)
-    return plan(before, after, hosts, now_s=now_s)
+    return plan(before, after, hosts, read_standing(snapshot, now_s), now_s=now_s)
 
 
 def _note_changes(shell: Shell, after: Policy) -> None:

@@ -15,16 +15,18 @@ from typing import Any, Final, get_args
 
 from appliance.policy.document import Policy
 from appliance.policy.holders import Member
-from appliance.policy.planning.access import Access, AccessComparison
+from appliance.policy.planning.access import Access, AccessComparison, Line
 from appliance.policy.planning.place import MAX_CHANGES, Kind
 from appliance.policy.planning.settings import Setting, compare_settings, describe_operator
+from appliance.policy.planning.standing import Barred, Standing, StandingChange
 from appliance.policy.schedules import LOOK_BACK
+from appliance.policy.zones import format_moment
 
 # For how long ahead holidays are looked at day by day, line by line.
 _YEAR: Final = 366
 # Hosts named of one host group, coming and going each.
 _MAX_HOSTS: Final = 100
-PARTS: Final = ("not_compared", "hosts", "operators", "settings")
+PARTS: Final = ("not_compared", "hosts", "operators", "settings", "standing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,8 @@ class Change:
     """One line of access that changes: who, as which login, on which host group, and how.
 
     ``before`` and ``after`` are the terms, each an alternative in words, in the order in which they count;
-    empty where there is no access.
+    empty where there is no access. By the new policy it is of no use while ``locked``, the entry of a lock,
+    is in force, nor until ``away_until``, when leave ends.
     """
 
     kind: Kind
@@ -41,6 +44,8 @@ class Change:
     host_group: str
     before: tuple[str, ...]
     after: tuple[str, ...]
+    locked: int | None
+    away_until: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,8 @@ class Plan:
     """All that changes; of each part the first, while ``counts`` are of all changes of access, by kind.
 
     ``more`` is how many more there are of the other parts. ``complete``: all lines were compared; else some
-    logins of ``not_compared`` host groups were not, and nothing is said of them.
+    logins of ``not_compared`` host groups were not, and nothing is said of them. ``standing`` is None where
+    nothing is known of locks and leave.
     """
 
     changes: tuple[Change, ...]
@@ -76,6 +82,7 @@ class Plan:
     hosts: tuple[HostChange, ...]
     operators: tuple[OperatorChange, ...]
     settings: tuple[Setting, ...]
+    standing: tuple[StandingChange, ...] | None
     more: Mapping[str, int]
 
     @property
@@ -91,13 +98,13 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether nothing changes."""
-        parts = (self.counts, self.not_compared, self.hosts, self.operators, self.settings)
+        parts = (self.counts, self.not_compared, self.hosts, self.operators, self.settings, self.standing)
         return not any(parts)
 
     def to_data(self) -> dict[str, Any]:
         """Return the plan as JSON data."""
         return {
-            "changes": [_to_data(each) for each in self.changes],
+            "changes": [_change_to_data(each) for each in self.changes],
             "counts": {kind: self.counts.get(kind, 0) for kind in get_args(Kind)},
             "left_out": self.left_out,
             "complete": self.complete,
@@ -105,11 +112,19 @@ class Plan:
             "hosts": [_to_data(each) for each in self.hosts],
             "operators": [_to_data(each) for each in self.operators],
             "settings": [_to_data(each) for each in self.settings],
+            "standing": None if self.standing is None else [_to_data(each) for each in self.standing],
             "more": {part: self.more.get(part, 0) for part in PARTS},
         }
 
 
-def _to_data(part: Change | HostChange | OperatorChange | Setting) -> dict[str, Any]:
+def _change_to_data(change: Change) -> dict[str, Any]:
+    data = _to_data(change)
+    if change.away_until is not None:
+        data["away_until"] = format_moment(change.away_until)
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def _to_data(part: Change | HostChange | OperatorChange | Setting | StandingChange) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(part).items()}
 
 
@@ -117,6 +132,7 @@ def plan(
     before: Policy,
     after: Policy,
     hosts: Iterable[Member] = (),
+    standing: Standing | None = None,
     *,
     now_s: int,
 ) -> Plan:
@@ -124,7 +140,8 @@ def plan(
 
     1. The lines of access, place by place: what only one of them has is gained or lost; what both have on
        other terms is looser or tighter.
-    2. All else that a policy says.
+    2. What locks and leave make of these, if they are known, and which of them the policy itself changes.
+    3. All else that a policy says.
     """
     today = datetime.fromtimestamp(now_s, UTC).date()
     # What is open now may have been so for days, and somewhere it is another day.
@@ -135,17 +152,24 @@ def plan(
         "hosts": list(_compare_hosts(before, after, hosts)),
         "operators": list(_compare_operators(before, after)),
         "settings": [*_say_swaps(access), *compare_settings(before, after, days[0])],
+        "standing": [] if standing is None else list(standing.compare(before, after)),
     }
     shown = {part: tuple(each[:MAX_CHANGES]) for part, each in parts.items()}
     return Plan(
-        changes=tuple(Change(**line._asdict()) for line in access.lines),
+        changes=tuple(_stand(standing, after, line) for line in access.lines),
         counts=access.counts,
         not_compared=shown["not_compared"],
         hosts=shown["hosts"],
         operators=shown["operators"],
         settings=shown["settings"],
+        standing=None if standing is None else shown["standing"],
         more={part: len(each) - len(shown[part]) for part, each in parts.items()},
     )
+
+
+def _stand(standing: Standing | None, after: Policy, line: Line) -> Change:
+    barred = Barred() if standing is None else standing.find(after, line.who, line.host_group)
+    return Change(**line._asdict(), **barred._asdict())
 
 
 def _say_swaps(access: Access) -> Iterator[Setting]:

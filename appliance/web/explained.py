@@ -69,6 +69,8 @@ class PlannedChange(_Reply):
         Field(description="the terms now, each an alternative, in the order in which they count; or none"),
     ]
     after: list[str]
+    locked: Maybe[Annotated[Seq, Field(description="of no use before this lock is lifted")]]
+    away_until: Maybe[Annotated[Moment, Field(description="of no use before leave ends")]]
 
 
 class PlannedCounts(_Reply):
@@ -106,6 +108,14 @@ class PlannedSetting(_Reply):
     after: list[str]
 
 
+class PlannedStanding(_Reply):
+    """An account that a lock or leave is on by one policy and not by the other."""
+
+    who: str
+    before: list[str]
+    after: list[str]
+
+
 class PlannedMore(_Reply):
     """How many more there are of what is shown in part."""
 
@@ -113,6 +123,7 @@ class PlannedMore(_Reply):
     hosts: int
     operators: int
     settings: int
+    standing: int
 
 
 class PolicyPlanned(_Reply):
@@ -129,5 +140,6 @@ class PolicyPlanned(_Reply):
     hosts: list[PlannedHosts]
     operators: list[PlannedOperator]
     settings: list[PlannedSetting]
+    standing: list[PlannedStanding]
     more: PlannedMore
     ledger_size: Size

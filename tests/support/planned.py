@@ -8,6 +8,7 @@ from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 from appliance.policy.evaluate import Host
 from appliance.policy.plan import Plan, plan
+from appliance.policy.planning.standing import Standing
 from appliance.policy.schedules import Calendar
 from appliance.ssh.keys import format_public_key_line
 from support.ssh_examples import public_key
@@ -62,8 +63,8 @@ def parse(text: str, *calendars: Calendar) -> Policy:
     return policy
 
 
-def compare(after: str, *hosts: Host, before: str = POLICY) -> Plan:
-    return plan(parse(before), parse(after), hosts, now_s=NOW_S)
+def compare(after: str, *hosts: Host, before: str = POLICY, standing: Standing | None = None) -> Plan:
+    return plan(parse(before), parse(after), hosts, standing, now_s=NOW_S)
 
 
 def lines(planned: Plan) -> list[tuple[str, str, str]]:

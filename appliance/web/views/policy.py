@@ -11,10 +11,12 @@ from gevent import get_hub
 from appliance.authority.ordering.commands import ApplyPolicy
 from appliance.errors import Refusal
 from appliance.index.fleet import Registered
+from appliance.index.standing import read_standing
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.holidays import with_holidays
 from appliance.policy.plan import Plan, plan
+from appliance.policy.planning.standing import Standing
 from appliance.policy.roles import list_files, roles_of
 from appliance.web.caching import keepable_facts
 from appliance.web.description import KEPT, problems
@@ -75,8 +77,9 @@ def build(services: Services) -> APIBlueprint:
             if seq is None or before is None:
                 raise Refusal("not-found", "no policy has been applied")
             hosts, size = snapshot.fleet().registered(snapshot.size), snapshot.size
+            standing = read_standing(snapshot, services.now_ms() // 1000)
         # On another thread: a large policy takes seconds, in which this one has others to answer.
-        made = get_hub().threadpool.apply(compare, (before, files, hosts, services.now_ms() // 1000))
+        made = get_hub().threadpool.apply(compare, (before, files, hosts, standing))
         return jsonify({**made.to_data(), "policy": seq, "ledger_size": size})
 
     @api.get("/whoami", summary="Who you are", responses={200: WhoYouAre})
@@ -101,7 +104,9 @@ def build(services: Services) -> APIBlueprint:
     return api
 
 
-def compare(before: Policy, files: Sequence[PolicyFile], hosts: Sequence[Registered], now_s: int) -> Plan:
+def compare(
+    before: Policy, files: Sequence[PolicyFile], hosts: Sequence[Registered], standing: Standing
+) -> Plan:
     """Compare the policy in force with files that might be applied.
 
     Raises:
@@ -110,8 +115,8 @@ def compare(before: Policy, files: Sequence[PolicyFile], hosts: Sequence[Registe
     try:
         after = parse_policy(files)
         check_policy(after)
-        after = with_holidays(after, now_s)
-        return plan(before, after, hosts, now_s=now_s)
+        after = with_holidays(after, standing.now_s)
+        return plan(before, after, hosts, standing, now_s=standing.now_s)
     except PolicyError as error:
         problems_ = [str(problem) for problem in error.problems[:50]]
         raise Refusal("malformed-request", problems_[0], field="files", problems=problems_) from error
