@@ -148,6 +148,35 @@ def pairs(draw: st.DrawFn) -> tuple[Policy, Policy]:
     return before, _build(draft)
 
 
+_HOLDERS: Final = (
+    Who(groups=("oidc:ops",)),
+    Who(groups=("oidc:dev",)),
+    Who(users=("oidc:bob",)),
+    Who(users=("oidc:bob", "oidc:ada")),
+)
+_simple: Final = st.fixed_dictionaries(
+    {
+        "who": st.sampled_from(_HOLDERS),
+        "on": st.just(HOST_GROUPS),
+        "as": st.just(LOGINS),
+        "ttl": st.sampled_from(["8h", "8h", "1h"]),
+        "permit": st.sampled_from([(), ("pty",)]),
+        "when": st.sampled_from([None, None, "office"]),
+    }
+)
+
+
+@st.composite
+def rearranged(draw: st.DrawFn) -> tuple[Policy, Policy]:
+    """Draw a policy of grants that few have, and the same in another order, with one grant less or not."""
+    written = [
+        (f"g{number}", each) for number, each in enumerate(draw(st.lists(_simple, min_size=3, max_size=4)))
+    ]
+    kept = draw(st.permutations(written))[draw(st.integers(0, 1)) :]
+    others = draw(tables())
+    return _build((written, others)), _build((kept, others))
+
+
 def _build(draft: _Draft) -> Policy:
     written, others = draft
     return Policy(grants=tuple(build_grant(name, drawn) for name, drawn in written), **others)
@@ -226,11 +255,15 @@ class Decided:
     """What somebody gets, of the grants no more than whether they are an alarm; nothing if it is denied.
 
     ``is_ahead``: he asked for what begins later, and of two grants gets the one that ends later.
+    ``is_approved``: others have approved.
     """
+
+    now_s: int
 
     profiles: tuple[Profile, ...]
     alarms: tuple[bool, ...]
     is_ahead: bool
+    is_approved: bool
 
     @property
     def ends_s(self) -> int:
@@ -256,4 +289,6 @@ def decide(policy: Policy, cell: Cell, now_s: int) -> Iterator[Decided]:
             profiles=tuple(replace(each, grants=()) for each in given),
             alarms=tuple(filed.grant.break_glass for each in given for filed in each.grants),
             is_ahead=ahead_s is not None,
+            is_approved=bool(circumstances.approvals),
+            now_s=now_s,
         )

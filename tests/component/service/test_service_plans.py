@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from appliance.clock import format_rfc3339
+from appliance.web.explained import PolicyPlanned
 from support.service import Service
 
 MORE = (
@@ -43,6 +44,7 @@ def test_plan_says_who_is_locked_or_away_and_offline_that_it_does_not_know(
     service.settled("/v1/leave", "carol")
     planned = service.http("POST", "/v1/policy/plan", body, as_="carol").json
     found = {each["who"]: (each.get("locked"), each.get("away_until")) for each in planned["changes"]}
+    PolicyPlanned.model_validate(planned)
     assert found == {
         "api:away": (None, ends),
         "api:free": (None, None),

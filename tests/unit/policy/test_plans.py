@@ -98,6 +98,15 @@ def test_services_are_told_from_users_where_they_have_something_else(
     assert [(each.kind, each.who) for each in change(old, new).changes] == expected
 
 
+def test_grant_of_fewer_hours_after_one_of_all_counts_for_whoever_asks_ahead() -> None:
+    wide = '[[grant]]\nname = "wide"\nwho = { users = ["oidc:eve"] }\non = ["db"]\nas = ["app"]\n'
+    office = wide.replace("wide", "more") + 'when = "office"\n'
+    # When the office opens tomorrow, a certificate of that hour lasts longer than one of this evening.
+    planned = compare(POLICY + wide, before=POLICY + wide + office)
+    assert lines(planned) == [("changes", "oidc:eve", "app@db")]
+    assert compare(POLICY + wide, before=POLICY + wide + wide.replace("wide", "more")).is_empty
+
+
 def test_account_named_as_a_user_and_by_a_group_of_no_kind_is_told_of_both() -> None:
     planned = compare(POLICY.replace('groups = ["dba"]', 'users = ["oidc:ada", "oidc:bob"]', 1))
     assert {(each.kind, each.who) for each in planned.changes} == {
