@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from appliance.authority.cutting.cutoff import MAX_CUT, find_live
 from appliance.authority.cutting.locks import covers, find_covered
+from appliance.authority.fold.records import IssuedCertificate
 from appliance.authority.fold.state import State
 from appliance.evidence.findings import Code, Found
 from appliance.policy.document import Policy
@@ -40,7 +41,7 @@ class _Cut:
     """A cut that goes on: what it still owes, and what it may leave to later commands."""
 
     lock: int
-    owed: set[int]
+    owed: dict[int, IssuedCertificate]
     later: int
     last_ms: int
 
@@ -89,7 +90,7 @@ class CutChecks:
         live = find_live(find_covered(state, policy, lock), entry.time_ms // 1000)
         cut = _Cut(
             lock=entry.seq,
-            owed={each.seq for each in live},
+            owed={each.seq: each for each in live},
             later=max(0, len(live) - MAX_CUT),
             last_ms=entry.time_ms,
         )
@@ -132,7 +133,7 @@ class CutChecks:
         if known is None:
             return
         for cut in list(self._open.values()):
-            cut.owed.discard(known.seq)
+            cut.owed.pop(known.seq, None)
             if entry.data["by"] == cut.lock:
                 cut.last_ms = entry.time_ms
             if not cut.owed:
@@ -141,12 +142,17 @@ class CutChecks:
     def conclude(self, state: State, policy: Policy) -> Iterator[tuple[int, str, bool]]:
         """Yield what is owed at the end of the log: the lock, in words, and whether it may yet come.
 
-        A lock that was lifted, or is not on a certificate any more, owes nothing.
+        A lock that was lifted, or is not on a certificate any more, owes nothing, and none owes what no host
+        would have taken any more when the cut had to be done.
         """
         for cut in self._open.values():
             lock = state.locks.in_force.get(cut.lock)
-            known = (state.certificates[seq] for seq in cut.owed if seq in state.certificates)
-            owed = [each for each in known if lock is not None and covers(state, policy, lock, each)]
+            known = [state.certificates.get(seq, each) for seq, each in cut.owed.items()]
+            owed = [
+                each
+                for each in find_live(known, (cut.last_ms + _PATIENCE_MS) // 1000)
+                if lock is not None and covers(state, policy, lock, each)
+            ]
             if owed:
                 goes_on = state.head_ms - cut.last_ms < _PATIENCE_MS
                 yield cut.lock, f"{_count(len(owed))} that the lock is on were not revoked", goes_on

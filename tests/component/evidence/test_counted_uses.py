@@ -25,6 +25,7 @@ from support.forging import Entries, find, judge, read_entries
 from support.ssh_examples import public_key
 
 CREDENTIAL = "00112233445566ff"
+OTHER = "ff" * 8
 ROBOT = identity("robot", provider="api", kind="service", claims=(("amr", "otp"), ("credential", CREDENTIAL)))
 # Two grants that differ, so that one request makes two certificates.
 GRANTS = """
@@ -65,8 +66,9 @@ def honest(tmp_path: Path) -> Entries:
     path = tmp_path / "honest.db"
     files = [PolicyFile(name="policy.toml", text=POLICY + GRANTS)]
     policy = ApplyPolicy.of(files)
-    credential = CreateCredential(
-        id=CREDENTIAL, subject="robot", kind="service", secret_sha256="0" * 64, uses=3
+    credential, other = (
+        CreateCredential(id=each, subject="robot", kind="service", secret_sha256="0" * 64, uses=3)
+        for each in (CREDENTIAL, OTHER)
     )
     with running_authority(path) as authority:
         carry_out(
@@ -75,6 +77,7 @@ def honest(tmp_path: Path) -> Entries:
             lambda orders, answer: apply_policy(policy, files, orders, answer, now_s=NOW_MS // 1000),
         )
         carry_out(authority, credential, lambda orders, answer: create_credential(credential, orders, answer))
+        carry_out(authority, other, lambda orders, answer: create_credential(other, orders, answer))
         for _ in range(2):
             reply = authority.ask(ROBOT, UserRequest(public_key=public_key("ed25519", 1)))
             assert isinstance(reply, Release), reply
@@ -107,6 +110,10 @@ def forge_more_uses(entries: Entries) -> None:
     entries.extend([("credential.used", {"id": CREDENTIAL})] * 2)
 
 
+def forge_use_of_another(entries: Entries) -> None:
+    find(entries, "credential.used", 1)["id"] = OTHER
+
+
 def forge_uses_of_number(entries: Entries) -> None:
     created = find(entries, "credential.created")
     created["uses"] = created["command"]["uses"] = 1
@@ -126,6 +133,7 @@ FORGERIES: Mapping[Callable[[Entries], None], set[Code]] = {
     forge_use_for_nothing: {Code.WRONG_USE},
     forge_use_of_nobody: {Code.WRONG_USE, Code.BAD_MEANING},
     forge_more_uses: {Code.WRONG_USE},
+    forge_use_of_another: {Code.WRONG_USE},
     forge_uses_of_number: {Code.WRONG_USE, Code.BAD_ORDER},
     forge_same_certificate_again: {Code.WRONG_USE, Code.NOT_ALLOWED, Code.OPEN_INTENT},
     forge_other_request: {Code.WRONG_USE},

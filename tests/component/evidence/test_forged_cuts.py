@@ -163,7 +163,14 @@ def test_forged_cut_is_found(tmp_path: Path, honest: Entries, forge: Callable[[E
 
 
 @pytest.mark.parametrize(
-    ("pause_ms", "code"), [(0, Code.OPEN_CUT), (3_600_000, Code.OMITTED_REVOCATION)], ids=["soon", "late"]
+    ("pause_ms", "code"),
+    [
+        (0, Code.OPEN_CUT),
+        (599_999, Code.OPEN_CUT),
+        (600_000, Code.OMITTED_REVOCATION),
+        (40 * 86_400_000, Code.OMITTED_REVOCATION),
+    ],
+    ids=["at once", "soon", "late", "when the certificates are forgotten"],
 )
 def test_cut_of_several_commands_may_be_under_way_at_the_end_but_not_for_long(
     tmp_path: Path, honest: Entries, monkeypatch: pytest.MonkeyPatch, pause_ms: int, code: Code
