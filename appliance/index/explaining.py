@@ -43,7 +43,7 @@ def explain_past(snapshot: Snapshot, caller: Identity, body: ExplainBody, at_ms:
     """
     if (in_force := snapshot.policy()) is None:
         raise Refusal("issuance-halted", "no policy has been applied; apply one first")
-    everyone = check_asker(in_force, caller, body)
+    everyone = check_asker(in_force, snapshot.locks(), caller, body)
     prefix = snapshot.prefix(at_ms)
     if (then := snapshot.policy(prefix.upto)) is None:
         raise Refusal("not-found", f"no policy was in force at {body.at}")

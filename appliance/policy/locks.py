@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, get_args
 
+from appliance.identity.identity import Identity
 from appliance.policy.document import Policy
 
 LockKind = Literal["person", "identity", "group", "service", "host", "key", "ca"]
@@ -71,6 +72,12 @@ class Locks:
         """Return the lock that names exactly this."""
         named = (self.in_force[seq] for seq in self._on.get(target, ()))
         return next((lock for lock in named if lock.target == target), None)
+
+    def on(self, policy: Policy, identity: Identity) -> Lock | None:
+        """Return a lock that is on an identity, be it by its person, its account or a group."""
+        if not self.in_force:
+            return None
+        return self.find(self.targets_of(policy, str(identity), identity.groups))
 
     def targets_of(self, policy: Policy, name: str, groups: Iterable[str]) -> Iterator[Target]:
         """Yield what an identity (``provider:subject``) is, as far as locks name it.

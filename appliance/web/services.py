@@ -100,10 +100,8 @@ def requester() -> Identity:
 
 def lock_on_requester(snapshot: Snapshot) -> Lock | None:
     """Return the lock that is on the requester, be it by a person, a group or an account."""
-    policy, identity, locks = snapshot.policy(), requester(), snapshot.locks()
-    if policy is None or not locks.in_force:
-        return None
-    return locks.find(locks.targets_of(policy, str(identity), identity.groups))
+    policy = snapshot.policy()
+    return None if policy is None else snapshot.locks().on(policy, requester())
 
 
 def may(snapshot: Snapshot, act: str) -> bool:

@@ -24,6 +24,7 @@ from appliance.policy.bars import find_bars
 from appliance.policy.document import Policy
 from appliance.policy.evaluate import Host
 from appliance.policy.explain import Case, Explained, Question, explain_person
+from appliance.policy.locks import Locks
 from appliance.policy.roles import may_act, say_lacking
 from appliance.policy.zones import format_moment
 
@@ -46,16 +47,19 @@ class Explainable:
     cases: tuple[Case, ...]
 
 
-def check_asker(policy: Policy, caller: Identity, body: ExplainBody) -> bool:
+def check_asker(policy: Policy, locks: Locks, caller: Identity, body: ExplainBody) -> bool:
     """Say whether who asks sees everyone's access: an auditor of all does, and others only their own.
+
+    Who is locked is an auditor no more.
 
     Raises:
         Refusal: ``policy-denied``; he asks about another, or supposes that he is in groups.
     """
-    if may_act(policy, caller, "certificate.read"):
+    lock = locks.on(policy, caller)
+    if lock is None and may_act(policy, caller, "certificate.read"):
         return True
     if body.subject not in {None, str(caller)} or body.groups:
-        lacking = say_lacking(policy, caller, "certificate.read")
+        lacking = say_lacking(policy, caller, "certificate.read") if lock is None else f"{caller} is locked"
         detail = f"{lacking}, and may ask about himself only, as he is"
         raise Refusal("policy-denied", detail, rule="certificate.read")
     return False
@@ -147,7 +151,7 @@ def gather_now(state: State, caller: Identity, body: ExplainBody, now_s: int) ->
     if has_passed(at_s, now_s):
         raise Refusal("not-found", f"{body.at} has passed: the index has the state of that moment")
     policy = state.in_force().policy
-    everyone = check_asker(policy, caller, body)
+    everyone = check_asker(policy, state.locks, caller, body)
     subjects = find_subjects(policy, body, caller)
     is_here = subjects[0] is caller
     return gather(state, subjects, body, at_s=max(at_s, now_s), everyone=everyone, knows_groups=is_here)

@@ -22,7 +22,6 @@ from appliance.authority.transport.server import Peer, Reply
 from appliance.authority.writer import At, ReadState
 from appliance.errors import Refusal, malformed
 from appliance.identity.identity import Identity
-from appliance.policy.document import Policy
 from appliance.policy.roles import may_act
 from appliance.requests import check_body
 
@@ -58,7 +57,7 @@ class Approving:
 
         def read(state: State, at: At) -> dict[str, Any]:
             requested = find_requested(state, seq, at.time_s)
-            if caller is not None and not _concerns(state.in_force().policy, requested, caller):
+            if caller is not None and not _concerns(state, requested, caller):
                 raise Refusal("not-found", f"entry {seq} asked for no approval of yours")
             return {
                 "origin": state.origin,
@@ -82,9 +81,14 @@ class Approving:
         self._parts.writer.submit(AnswerApproval(_seq(args), body, tell_seq(reply)))
 
 
-def _concerns(policy: Policy, requested: Requested, caller: Identity) -> bool:
-    """Say whether somebody asked for it himself, may answer it, or may read them all."""
-    if str(caller) == requested.identity or may_act(policy, caller, "approval.read"):
+def _concerns(state: State, requested: Requested, caller: Identity) -> bool:
+    """Say whether somebody asked for it himself or, if he is not locked, may answer it or read them all."""
+    policy = state.in_force().policy
+    if str(caller) == requested.identity:
+        return True
+    if state.locks.on(policy, caller):
+        return False
+    if may_act(policy, caller, "approval.read"):
         return True
     return any(str(caller) in policy.persons[name].identities for name in find_approvers(policy, requested))
 

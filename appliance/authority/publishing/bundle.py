@@ -71,6 +71,8 @@ def view_host(state: State, identity: Identity, name: str, now_s: int) -> HostVi
     applied = state.in_force()
     itself = identity.kind == "host" and identity.subject == name
     customers = ALL if itself else seen_customers(applied.policy, identity, "host.read")
+    if not itself and state.locks.on(applied.policy, identity):
+        customers = frozenset()
     if customers == frozenset():
         raise Refusal("policy-denied", f"{identity} is neither {name} nor an operator", rule="host.read")
     host = state.hosts.get(name)

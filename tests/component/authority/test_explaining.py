@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appliance.authority.fold.ca_keys import halt
-from appliance.authority.issuing.explaining import answer, gather_now
+from appliance.authority.issuing.explaining import Explainable, answer, gather_now
 from appliance.errors import Refusal
 from appliance.explanations import ExplainBody
 from appliance.requests import UserRequest
@@ -26,10 +26,14 @@ def authority(tmp_path: Path) -> Iterator[TestAuthority]:
     assert running.failures == []
 
 
-def explain(authority: TestAuthority, **asked: Any) -> dict[str, Any]:
-    found = authority.writer.read(
-        lambda state, _at: gather_now(state, identity(), ExplainBody(**asked), NOW_MS // 1000)
+def ask_about(authority: TestAuthority, caller: str = "alice", **asked: Any) -> Explainable | Refusal:
+    return authority.writer.read(
+        lambda state, _at: gather_now(state, identity(caller), ExplainBody(**asked), NOW_MS // 1000)
     )
+
+
+def explain(authority: TestAuthority, **asked: Any) -> dict[str, Any]:
+    found = ask_about(authority, **asked)
     assert not isinstance(found, Refusal), found
     return answer(found)
 
@@ -54,3 +58,12 @@ def test_ca_whose_key_is_halted_gives_nothing(authority: TestAuthority) -> None:
     authority.state.cas["users"] = halt(ca, ca.keys[0].fingerprint)
     assert isinstance(authority.ask(identity(), ASK), Refusal)
     assert details(explain(authority)) == {"the CA users is halted"}
+
+
+def test_auditor_who_is_locked_is_told_of_himself_only(authority: TestAuthority) -> None:
+    assert not isinstance(ask_about(authority, "carol", subject="mtls:alice"), Refusal)
+    authority.lock(identity="mtls:carol")
+    refusal = ask_about(authority, "carol", subject="mtls:alice")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.slug, refusal.detail[:21]) == ("policy-denied", "mtls:carol is locked,")
+    assert not isinstance(ask_about(authority, "carol"), Refusal)
