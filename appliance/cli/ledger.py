@@ -260,7 +260,7 @@ def _show(found: EvidenceReport, pinned: str | None, *, own: bool) -> None:
         "entries": f"{structure.size}, {structure.checkpoint_size} of them under a signed checkpoint",
         "root": structure.root,
         "key": pinned or "none was given: whoever rewrites the log can name another in it",
-        "checked": ", ".join(f"{count} {name}" for name, count in found.checked.items() if count),
+        "checked": ", ".join(f"{name} {count}" for name, count in found.checked.items() if count),
     }
     if pinned is not None and own:
         fields["note"] = f"the key is from {VKEY_FILE} beside the ledger; give yours with --key"
