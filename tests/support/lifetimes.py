@@ -192,7 +192,9 @@ class Lifetime:
     def _grant(self, number: int) -> str:
         draw = self._draw
         first, last = sorted(draw.sample(DAYS, 2))
-        who = draw.choice((f'users = ["mtls:{draw.choice(PEOPLE)}"]', 'groups = ["mtls:staff", "crew"]'))
+        # Nobody of oidc ever asks; a grant that requires two factors is to be for somebody who can have them.
+        person = f'users = ["mtls:{draw.choice(PEOPLE)}", "oidc:olga"]'
+        who = draw.choice((person, 'groups = ["mtls:staff", "crew", "oidc:staff"]'))
         optional = [
             f'when = "s{draw.randint(0, 1)}"',
             f'from = "{first}"',
