@@ -86,6 +86,12 @@ def _check_networks(blocks: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(block)) for block in blocks)
 
 
+def _check_proxies(blocks: tuple[str, ...]) -> tuple[str, ...]:
+    if any(ipaddress.ip_network(block).prefixlen == 0 for block in blocks):
+        raise ValueError("expected the addresses of your proxies; everyone would be one")
+    return _check_networks(blocks)
+
+
 def _seconds(value: object) -> object:
     """Read a duration such as 15m; what is no text is for the field to judge."""
     return parse_duration(value) if isinstance(value, str) else value
@@ -109,6 +115,12 @@ class ServiceTable(_Table):
     )
     workers: Annotated[int, Field(ge=1, le=256, description="web worker processes")] = 2
     authority_cpus: Annotated[int, Field(ge=0, le=1024, description="for the authority; 0 is all")] = 1
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_split),
+        AfterValidator(_check_proxies),
+        Field(max_length=64, description="that are believed about whose requests they bring"),
+    ] = ()
 
 
 class TlsTable(_Table):

@@ -12,7 +12,7 @@ from typing import Final
 
 from appliance.clock import format_rfc3339_ms, now_ms
 
-_MEMBERS: Final = ("request_id", "seq", "event")
+_MEMBERS: Final = ("request_id", "source", "seq", "event")
 # Made once: json.dumps makes an encoder for each line.
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 

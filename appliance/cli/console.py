@@ -192,6 +192,8 @@ def _describe(refusal: Refusal) -> str:
     lines = [refusal.detail]
     if allowed := refusal.members.get("allowed"):
         lines.append(f"your grants allow: {', '.join(map(str, _as_list(allowed)))}")
+    if wait_s := refusal.members.get("retry_after_s"):
+        lines.append(f"try again in {wait_s} s")
     lines += [str(problem) for problem in _as_list(refusal.members.get("problems"))[1:]]
     return "\n".join(lines)
 

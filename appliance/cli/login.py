@@ -10,7 +10,7 @@ import click
 
 from appliance.cli.console import examples, json_option, note, plain_errors, show_json
 from appliance.client.agent import connected
-from appliance.client.filling import empty, fill_with_file, fill_with_new_key, holds
+from appliance.client.filling import check_clock, empty, fill_with_file, fill_with_new_key, holds
 from appliance.client.known_hosts import fetch_known_hosts, kept_pattern, write_known_hosts
 from appliance.client.openid import Client, Token, log_in_with_browser, log_in_with_device
 from appliance.client.replies import Certificate, Provider, Providers, Session, WhoAmI
@@ -35,6 +35,7 @@ class _Ways:
     device: bool
     browser: bool
     port: int
+    again: bool
     secret_file: Path | None
 
 
@@ -63,7 +64,11 @@ class _Ways:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="What some providers demand of programs, too.",
 )
-@click.option("--again", is_flag=True, help="Log in anew, although the last login is still good.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Log in anew, although the last login is good, and have the provider ask who you are.",
+)
 @click.option("--if-needed", is_flag=True, help="Do nothing while the agent has a certificate that lasts.")
 @click.option(
     "--key",
@@ -111,6 +116,7 @@ def login(
         device=device,
         browser=not no_browser,
         port=redirect_port,
+        again=again,
         secret_file=client_secret_file,
     )
     lists = {"hosts": hosts, "logins": logins}
@@ -136,8 +142,8 @@ def login(
 def logout(as_json: bool) -> None:
     """Forget the login, and remove its certificates from the ssh-agent.
 
-    Certificates that were issued are not revoked by it; `chancery cert revoke` does that. The file of one, which
-    lies beside a key of yours (`--key`), stays.
+    Certificates that were issued are not revoked by it; `chancery cert revoke` does that. The file of one
+    that lies beside a key of yours (`--key`) stays.
     """
     known = load_login(user_directory())
     forgotten = forget_login(user_directory())
@@ -185,22 +191,38 @@ def _choose_provider(found: list[Provider], ways: _Ways) -> Provider:
 def _sign_in(client: ServiceClient, url: str, ca: Path | None, ways: _Ways) -> Login:
     """Sign in, and keep the login."""
     provider = _choose_provider(client.get("/v1/providers", Providers).providers, ways)
+    with connected(agent_socket()):  # nobody is to sign in for what has nowhere to go
+        pass
     if ways.user is not None:
         credential, expires_s = _show_password(client, provider.name, ways.user)
     else:
         token = _fetch_token(provider, ways)
         credential, expires_s = token.text, token.ends_s
+    check_clock("the login", expires_s, now_s())
     signed_in = Login(
         url=url,
         ca=None if ca is None else str(ca),
         provider=provider.name,
-        identity=client.get("/v1/whoami", WhoAmI, credential).identity,
+        identity=_name(client, provider.name, credential),
         credential=credential,
         expires_s=expires_s,
     )
     save_login(user_directory(), signed_in)
     note(f"logged in as {signed_in.identity} until {format_rfc3339(signed_in.expires_s)}")
     return signed_in
+
+
+def _name(client: ServiceClient, provider: str, credential: str) -> str:
+    """Ask the service who has signed in: a credential that it does not take is of no use."""
+    try:
+        return client.get("/v1/whoami", WhoAmI, credential).identity
+    except Refusal as refusal:
+        if refusal.slug != "unauthenticated":
+            raise
+        raise ConfigError(
+            f"you have signed in, but the service does not take what {provider} gave you: its operators find "
+            "the reason in its log (a clock that is off, another audience, a claim that is missing)"
+        ) from refusal
 
 
 def _show_password(client: ServiceClient, provider: str, user: str) -> tuple[str, int]:
@@ -216,17 +238,26 @@ def _fetch_token(provider: Provider, ways: _Ways) -> Token:
         client_id=provider.client_id,
         scopes=tuple(provider.scopes),
         context=make_context(None),
-        secret=None if ways.secret_file is None else ways.secret_file.read_text("utf-8").strip(),
+        secret=None if ways.secret_file is None else _read_text(ways.secret_file),
     )
     if ways.device:
         return log_in_with_device(who, lambda url, code: note(f"Open {url} and check the code {code}."))
-    return log_in_with_browser(who, lambda url: _open(url, browser=ways.browser), port=ways.port)
+    return log_in_with_browser(
+        who, lambda url: _open(url, browser=ways.browser), port=ways.port, again=ways.again
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected text") from error
 
 
 def _open(url: str, *, browser: bool) -> None:
     note(f"Log in at {url}")
-    if browser:
-        webbrowser.open(url)
+    if browser and not webbrowser.open(url):
+        note("no browser could be opened: open it in one on this machine, or use --device")
 
 
 def _fill(

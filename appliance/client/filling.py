@@ -12,6 +12,7 @@ from appliance.client.agent import Agent
 from appliance.client.replies import Certificate, Certificates
 from appliance.client.saved import Login
 from appliance.client.service import ServiceClient
+from appliance.clock import format_rfc3339
 from appliance.errors import ConfigError
 from appliance.key_ids import is_key_id_of
 from appliance.ssh.certificate import inspect_certificate_blob
@@ -34,11 +35,11 @@ def fill_with_new_key(
 
     Raises:
         Refusal: the service's.
-        ConfigError: the agent does not take them.
+        ConfigError: the agent does not take them, or they have ended by this machine's clock.
     """
     key = Ed25519PrivateKey.generate()
     line = format_public_key_line(from_cryptography(key.public_key()))
-    certificates = _obtain(client, login, wishes | {"public_key": line})
+    certificates = _obtain(client, login, wishes | {"public_key": line}, now_s)
     empty(agent, login.identity)
     for each in certificates:
         agent.add_certificate(key, each.blob, f"{COMMENT}{login.url}", _lifetime_s(each, now_s))
@@ -55,23 +56,30 @@ def fill_with_file(
 
     Raises:
         Refusal: the service's.
-        ConfigError: there is no public key beside the key, or ssh-add does not add it.
+        ConfigError: there is no public key beside the key, ssh-add does not add it, or the clock is off.
     """
     public = path.with_name(f"{path.name}.pub")
     try:
         line = public.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{public}: cannot be read: {error}") from error
-    certificates = _obtain(client, login, wishes | {"public_key": line})
+    certificates = _obtain(client, login, wishes | {"public_key": line}, now_s)
     empty(agent, login.identity)
     beside = path.with_name(f"{path.name}-cert.pub")
     for each in sorted(certificates, key=lambda one: _lifetime_s(one, now_s)):
         beside.write_text(f"{each.certificate}\n", "utf-8")
         lifetime = str(_lifetime_s(each, now_s))
-        done = subprocess.run(["ssh-add", "-q", "-t", lifetime, "--", path], check=False)
-        if done.returncode != 0:
+        if not _ssh_add("-q", "-t", lifetime, "--", str(path)):
             raise ConfigError(f"ssh-add did not add {path}; its certificate is in {beside}")
     return certificates
+
+
+def _ssh_add(*arguments: str) -> bool:
+    """Run OpenSSH's ssh-add, which asks for a passphrase by itself; say whether it did what it should."""
+    try:
+        return subprocess.run(["ssh-add", *arguments], check=False).returncode == 0
+    except FileNotFoundError as error:
+        raise ConfigError("there is no ssh-add: install the client of OpenSSH") from error
 
 
 def empty(agent: Agent, identity: str) -> int:
@@ -102,10 +110,26 @@ def _is_of(blob: bytes, identity: str) -> bool:
         return False
 
 
-def _obtain(client: ServiceClient, login: Login, wishes: dict[str, object]) -> list[Certificate]:
-    return client.post(_ROUTE, Certificates, wishes, login.credential).certificates
+def check_clock(what: str, ends_s: int, now_s: int) -> None:
+    """Check that what was given a moment ago has not ended already, by the clock of this machine.
+
+    Raises:
+        ConfigError: it has.
+    """
+    if ends_s <= now_s:
+        raise ConfigError(
+            f"{what} is good until {format_rfc3339(ends_s)}, and this machine's clock says that it is "
+            f"{format_rfc3339(now_s)}: set the clock"
+        )
+
+
+def _obtain(client: ServiceClient, login: Login, wishes: dict[str, object], now_s: int) -> list[Certificate]:
+    certificates = client.post(_ROUTE, Certificates, wishes, login.credential).certificates
+    for each in certificates:
+        check_clock(f"the certificate {each.serial}", each.ends_s, now_s)
+    return certificates
 
 
 def _lifetime_s(certificate: Certificate, now_s: int) -> int:
-    """Return the seconds until a certificate ends; at least one, since none means for ever to an agent."""
-    return min(max(1, certificate.ends_s - now_s), _MAX_LIFETIME_S)
+    """Return the seconds until a certificate ends; never 0, which means for ever to an agent."""
+    return min(certificate.ends_s - now_s, _MAX_LIFETIME_S)

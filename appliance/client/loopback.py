@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
-import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,20 +14,34 @@ PATH: Final = "/callback"
 # For a person to log in, with whatever second factor.
 WAIT_S: Final = 300.0
 _MAX_QUERY: Final = 8_192
+_POLL_S: Final = 0.05
 _DONE: Final = b"You are logged in, and can close this window."
 _FAILED: Final = b"The login failed; the command line says why."
 
 
-class Callback(HTTPServer):
+class Callback(ThreadingHTTPServer):
     """Waits for the answer to the request that was made with ``state``; whatever else comes is ignored.
 
-    Port 0 is one that is free, as RFC 8252 has it; some providers want to be told of one.
+    It holds up nobody either: anyone on this machine can connect and say nothing, and browsers do so ahead of
+    time. Port 0 is one that is free, as RFC 8252 has it; some providers want to be told of one.
+
+    Raises:
+        ConfigError: the port cannot be used.
     """
 
+    daemon_threads = True
+
     def __init__(self, state: str, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} cannot be used ({error}): name another with `--redirect-port`, and have the "
+                "provider know it"
+            ) from error
         self.state = state
-        self.answer: dict[str, str] | None = None
+        self.answer: dict[str, str] = {}
+        self.answered = threading.Event()
 
     @property
     def redirect_uri(self) -> str:
@@ -40,13 +54,17 @@ class Callback(HTTPServer):
         Raises:
             ConfigError: none came in time.
         """
-        end = time.monotonic() + wait_s
-        while self.answer is None:
-            self.timeout = end - time.monotonic()
-            if self.timeout <= 0:
+        serving = threading.Thread(target=self.serve_forever, args=(_POLL_S,), daemon=True)
+        serving.start()
+        try:
+            if not self.answered.wait(wait_s):
                 raise ConfigError(f"nobody logged in within {wait_s:.0f} s")
-            self.handle_request()
+        finally:
+            self.shutdown()
         return self.answer
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing: whoever broke his connection can try again."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -61,7 +79,6 @@ class _Handler(BaseHTTPRequestHandler):
         if target.path != PATH or not ours:
             self.send_error(404)
             return
-        self.server.answer = parameters
         text = _DONE if "code" in parameters else _FAILED
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
@@ -69,6 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(text)
+        if not self.server.answered.is_set():
+            self.server.answer = parameters
+            self.server.answered.set()
 
     def log_message(self, *_: Any) -> None:
         """Say nothing: the query holds the code."""

@@ -27,6 +27,7 @@ _DISCOVERY: Final = "/.well-known/openid-configuration"
 _DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _DEFAULT_INTERVAL_S: Final = 5
 _MAX_DEVICE_S: Final = 1_800
+_NO_MOMENT_S: Final = 253_402_300_800  # the year 10000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,13 @@ class Token:
     ends_s: int
 
 
-def log_in_with_browser(client: Client, show: Callable[[str], None], *, port: int = 0) -> Token:
+def log_in_with_browser(
+    client: Client, show: Callable[[str], None], *, port: int = 0, again: bool = False
+) -> Token:
     """Log in with a browser on this machine; ``show`` gets the URL to open, ``port`` is the redirect's.
+
+    ``again``: the person is to show who he is, although the browser is logged in already (OpenID Connect Core
+    §3.1.2.1), so that it counts for ``max_auth_age``.
 
     Raises:
         ConfigError: nobody logged in, or the provider refused.
@@ -68,8 +74,9 @@ def log_in_with_browser(client: Client, show: Callable[[str], None], *, port: in
             "nonce": nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
+            **({"prompt": "login"} if again else {}),
         }
-        show(f"{_endpoint(document, 'authorization_endpoint')}?{urlencode(asked)}")
+        show(_add_query(_endpoint(document, "authorization_endpoint"), asked))
         answer = callback.wait()
     if "code" not in answer or answer.get("iss", client.issuer) != client.issuer:  # RFC 9207
         raise ConfigError(f"the provider refused: {_describe(answer)}")
@@ -125,6 +132,11 @@ def _endpoint(document: Mapping[str, Any], name: str) -> str:
     return url
 
 
+def _add_query(url: str, asked: Mapping[str, str]) -> str:
+    """Add to a URL's query, which an endpoint may have already (RFC 6749 §3.1)."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(asked)}"
+
+
 def _with_client(client: Client, form: Mapping[str, str]) -> dict[str, str]:
     secret = {} if client.secret is None else {"client_secret": client.secret}
     return {**form, "client_id": client.client_id, **secret}
@@ -139,9 +151,9 @@ def _take(answer: Mapping[str, Any], nonce: str | None) -> Token:
     if nonce is not None and not hmac.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
         raise ConfigError("the ID token answers another request (nonce); log in again")
     ends_s = claims.get("exp")
-    if not isinstance(ends_s, int):
+    if not isinstance(ends_s, int | float) or not 0 < ends_s < _NO_MOMENT_S:
         raise ConfigError("the ID token does not say when it ends")
-    return Token(text, ends_s)
+    return Token(text, int(ends_s))
 
 
 def _describe(answer: Mapping[str, Any]) -> str:

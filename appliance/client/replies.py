@@ -41,7 +41,7 @@ class Reply(BaseModel):
 class Provider(Reply):
     """An identity provider; what is of OpenID providers alone is empty for others."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
     type: str
     issuer: str = ""
     client_id: str = ""

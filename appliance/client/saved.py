@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import stat
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -58,13 +58,17 @@ def load_login(directory: Path) -> Login | None:
 def save_login(directory: Path, login: Login) -> None:
     """Keep a login in the place of the one before; a crash leaves one or the other."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path, new = directory / FILE_NAME, directory / f"{FILE_NAME}.new"
-    with contextlib.suppress(FileNotFoundError):
-        new.unlink()
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(login), file)
-    new.replace(path)
+    # A name of its own, since somebody may log in twice at once; for its owner alone from the beginning.
+    descriptor, new = tempfile.mkstemp(prefix=f".{FILE_NAME}.", dir=directory)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(login), file)
+            file.flush()
+            os.fsync(descriptor)
+        Path(new).replace(directory / FILE_NAME)
+    except OSError:
+        Path(new).unlink(missing_ok=True)
+        raise
 
 
 def forget_login(directory: Path) -> bool:

@@ -76,11 +76,23 @@ class ServiceClient:
         try:
             connection.request(method, path, body=body, headers=headers)
             with connection.getresponse() as reply:
-                members = json.loads(reply.read(_MAX_REPLY))
+                text = reply.read(_MAX_REPLY)
+        except ssl.SSLCertVerificationError as error:
+            raise Refusal(
+                "ledger-unavailable",
+                f"{self._host} cannot be asked, its certificate is of nobody known: if a CA of yours made "
+                f"it, name that with `--ca FILE` ({error})",
+            ) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Refusal("ledger-unavailable", f"{self._host} cannot be asked: {error}") from error
         finally:
             connection.close()
+        try:
+            members = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(
+                f"{self._host} answers {path} with {reply.status}, not as Chancery does: is the URL right?"
+            ) from error
         if reply.status >= http.client.BAD_REQUEST:
             raise _refusal(members, reply.status)
         return members

@@ -117,6 +117,14 @@ def _find(claims: Mapping[str, Any], path: str) -> Any:
 def _groups(claims: Mapping[str, Any], provider: OidcTable) -> tuple[str, ...]:
     if provider.groups is None:
         return ()
+    elsewhere = claims.get("_claim_names")
+    if isinstance(elsewhere, dict) and provider.groups in elsewhere:
+        # OpenID Connect Core §5.6.2; Entra's way to say that there are too many for a token. Without them
+        # somebody would be denied what he has, and nobody would see why.
+        raise InvalidCredential(
+            f"the claim {provider.groups} is not in the token, which has another place for it: they are too "
+            "many; have the provider list only those that count"
+        )
     listed = _texts(claims, provider.groups, MAX_GROUPS)
     return tuple(group for group in listed if is_subject(group))
 

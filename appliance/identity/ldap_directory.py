@@ -1,16 +1,13 @@
-"""People of an LDAP directory or of Active Directory: by their password, or looked up by their name.
-
-Groups are read by the service's own account, nested ones too: of Active Directory with one search by its
-matching rule for chains, elsewhere by walking ``memberOf``.
-"""
+"""People of an LDAP directory or of Active Directory: by their password, or looked up by their name."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 import ldap
 import ldap.dn
@@ -20,22 +17,21 @@ from ldap.ldapobject import SimpleLDAPObject
 from appliance.identity.errors import InvalidCredential, ProviderSilent, ProviderUnavailable
 from appliance.identity.identity import Identity, is_subject
 from appliance.identity.ldap_accounts import Account, check_open
+from appliance.identity.ldap_groups import find_groups
 from appliance.identity.ldap_session import Entry, bound, knock, search
 from appliance.identity.settings import LdapTable
 from appliance.identity.sharing import Sharing
 
-MAX_GROUPS: Final = 500
 # That a directory which did not answer is left alone: who has a session should not wait for it each time.
 PAUSE_MS: Final = 5_000
-_IN_CHAIN: Final = "1.2.840.113556.1.4.1941"  # LDAP_MATCHING_RULE_IN_CHAIN, [MS-ADTS] §3.1.1.3.4.4.3
 _ATTRIBUTES: Final = [
     *("memberOf", "userAccountControl", "accountExpires"),
     *("pwdAccountLockedTime", "pwdStartTime", "pwdEndTime"),
 ]
+# A name that no account has: to see whether accounts can be looked for, and to bind in the place of none.
+_NOBODY: Final = "chancery-nobody"
 _MAX_KEPT: Final = 4_096
 _MAX_PASSWORD: Final = 1_024
-
-_Groups = TypeVar("_Groups", bound=Sized)
 
 
 class LdapDirectory:
@@ -92,14 +88,23 @@ class LdapDirectory:
         return self._identity(self._asked.ask(subject, lambda: self._ask(subject)))
 
     def check(self) -> None:
-        """Check that the directory answers to the service's own account.
+        """Check that the directory answers to the service's own account, as it is asked for people.
 
         Raises:
             ProviderUnavailable: it does not.
         """
+        for key, dn in (("base", self.settings.base), ("group_base", self.settings.group_base)):
+            if dn is not None and not ldap.dn.is_dn(dn):
+                raise ProviderUnavailable(f"{self.settings.url}: {key}: {dn!r} is no distinguished name")
         knock(self.settings, self._ca)
         with self._service() as connection:
             search(connection, self.settings.base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
+            try:
+                self._search(connection, _NOBODY)
+            except ldap.FILTER_ERROR as error:
+                raise ProviderUnavailable(
+                    f"{self.settings.url}: filter: {self.settings.filter!r} is no filter (RFC 4515)"
+                ) from error
 
     def _ask(self, subject: str) -> Account:
         account = self._converse(lambda: self._find(subject, None))
@@ -122,19 +127,33 @@ class LdapDirectory:
     def _find(self, name: str, password: str | None) -> Account:
         """Find an account, show it its password if there is one, and collect its groups."""
         with self._service() as connection:
-            entry = self._find_entry(connection, name)
-            check_open(entry.attributes, self._now_ms() // 1000)
-            subject = entry.text(self.settings.login_attribute)
-            if subject is None or not is_subject(subject):
-                raise InvalidCredential(f"{entry.dn} has no single {self.settings.login_attribute}")
-            # Directories take more for the same than that, such as letters of full width; and each spelling
-            # would be another name to whoever counts the passwords that are tried for one.
-            if subject.casefold() != name.casefold():
-                raise InvalidCredential(f"{name!r} is written {subject!r} in the directory")
+            try:
+                entry, subject = self._find_open(connection, name)
+            except InvalidCredential:
+                if password is not None:  # who is asked for would show by the time that a bind takes
+                    with contextlib.suppress(InvalidCredential, ProviderUnavailable):
+                        self._show(f"cn={_NOBODY},{self.settings.base}", password)
+                raise
             if password is not None:
-                with bound(self.settings, self._ca, entry.dn, password):
-                    pass
-            return Account(dn=entry.dn, name=subject, groups=self._groups(connection, entry))
+                self._show(entry.dn, password)
+            return Account(dn=entry.dn, name=subject, groups=find_groups(self.settings, connection, entry))
+
+    def _find_open(self, connection: SimpleLDAPObject, name: str) -> tuple[Entry, str]:
+        """Find an account that is to be let in, and what it is called."""
+        entry = self._find_entry(connection, name)
+        check_open(entry.attributes, self._now_ms() // 1000)
+        subject = entry.text(self.settings.login_attribute)
+        if subject is None or not is_subject(subject):
+            raise InvalidCredential(f"{entry.dn} has no single {self.settings.login_attribute}")
+        # Directories take more for the same than that, such as letters of full width; and each spelling would
+        # be another name to whoever counts the passwords that are tried for one.
+        if subject.casefold() != name.casefold():
+            raise InvalidCredential(f"{name!r} is written {subject!r} in the directory")
+        return entry, subject
+
+    def _show(self, dn: str, password: str) -> None:
+        with bound(self.settings, self._ca, dn, password):
+            pass
 
     @contextmanager
     def _service(self) -> Iterator[SimpleLDAPObject]:
@@ -147,51 +166,17 @@ class LdapDirectory:
                 raise ProviderUnavailable(f"{self.settings.url}: {self.settings.bind_dn}: {error}") from error
             yield connection
 
-    def _find_entry(self, connection: SimpleLDAPObject, name: str) -> Entry:
+    def _search(self, connection: SimpleLDAPObject, name: str) -> list[Entry]:
         attribute = self.settings.login_attribute
         filter_ = f"(&{self.settings.filter}({attribute}={escape_filter_chars(name)}))"
         wanted = [attribute, *_ATTRIBUTES]
-        found = search(connection, self.settings.base, ldap.SCOPE_SUBTREE, filter_, wanted)
+        return search(connection, self.settings.base, ldap.SCOPE_SUBTREE, filter_, wanted)
+
+    def _find_entry(self, connection: SimpleLDAPObject, name: str) -> Entry:
+        found = self._search(connection, name)
         if len(found) != 1:
             raise InvalidCredential(f"{len(found)} accounts are called {name!r}")
         return found[0]
-
-    def _groups(self, connection: SimpleLDAPObject, entry: Entry) -> frozenset[str]:
-        chained = self.settings.type == "active-directory"
-        groups = self._search_chain(connection, entry.dn) if chained else self._walk(connection, entry)
-        names = {group.text(self.settings.group_name) for group in groups}
-        return frozenset(name for name in names if name is not None and is_subject(name))
-
-    def _search_chain(self, connection: SimpleLDAPObject, dn: str) -> list[Entry]:
-        """Have Active Directory find the groups that an account is in, through others or at once."""
-        base = self.settings.group_base or self.settings.base
-        filter_ = f"(&(objectClass=group)(member:{_IN_CHAIN}:={escape_filter_chars(dn)}))"
-        found = search(connection, base, ldap.SCOPE_SUBTREE, filter_, [self.settings.group_name])
-        return _bounded(found, dn)
-
-    def _walk(self, connection: SimpleLDAPObject, entry: Entry) -> list[Entry]:
-        """Follow ``memberOf`` from an account to its groups, and on to theirs; each is visited once."""
-        base = self.settings.group_base or self.settings.base
-        found: dict[str, Entry] = {}
-        waiting = _member_of(entry)
-        while waiting:
-            dn = waiting.pop()
-            if dn.lower() in found or not is_below(dn, base):
-                continue
-            try:
-                (group,) = search(
-                    connection,
-                    dn,
-                    ldap.SCOPE_BASE,
-                    "(objectClass=*)",
-                    [self.settings.group_name, "memberOf"],
-                )
-            except (ldap.NO_SUCH_OBJECT, ValueError):  # it is gone, or not for the service to see
-                group = Entry(dn, {})
-            found[dn.lower()] = group
-            waiting += _member_of(group)
-            _bounded(found, entry.dn)
-        return list(found.values())
 
     def _keep(self, account: Account) -> None:
         with self._lock:
@@ -210,19 +195,3 @@ class LdapDirectory:
             groups=frozenset(f"{name}:{group}" for group in account.groups),
             authenticated_ms=self._now_ms(),
         )
-
-
-def _member_of(entry: Entry) -> list[str]:
-    return [value.decode(errors="replace") for value in entry.attributes.get("memberof", ())]
-
-
-def is_below(dn: str, base: str) -> bool:
-    """Say whether an entry is in a subtree; a name that merely ends like its own is not."""
-    inner, outer = ldap.dn.str2dn(dn.lower()), ldap.dn.str2dn(base.lower())
-    return len(inner) >= len(outer) and inner[len(inner) - len(outer) :] == outer
-
-
-def _bounded(groups: _Groups, dn: str) -> _Groups:
-    if len(groups) > MAX_GROUPS:
-        raise InvalidCredential(f"{dn} is in more than {MAX_GROUPS} groups: narrow group_base")
-    return groups

@@ -55,6 +55,7 @@ class KeyCache:
         self._jwks_uri = jwks_uri
         self._keys: Keys | None = None
         self._asked_s = float("-inf")
+        self._trouble: str | None = None
         self._lock = threading.Lock()
 
     def find(self, key_id: str) -> tuple[Key, int]:
@@ -67,6 +68,8 @@ class KeyCache:
         keys = self.current()
         if key_id not in keys.by_id:
             keys = self._refresh(keys)
+        if key_id not in keys.by_id and self._trouble is not None:  # it may be a new one
+            raise ProviderUnavailable(f"{self._issuer}: {self._trouble}")
         if key_id not in keys.by_id:
             raise InvalidCredential(f"{self._issuer} has no key {key_id[:80]!r}")
         return keys.by_id[key_id], keys.version
@@ -108,9 +111,10 @@ class KeyCache:
             found = self._ask()
         except ProviderUnavailable as error:
             log.warning("identity provider: %s", error)
+            self._trouble = str(error)
             return self._still_good(kept, now_s, str(error))
         version = 1 if kept is None else kept.version + _differ(kept.by_id, found)
-        self._keys = Keys(by_id=found, fetched_s=now_s, version=version)
+        self._keys, self._trouble = Keys(by_id=found, fetched_s=now_s, version=version), None
         return self._keys
 
     def _still_good(self, kept: Keys | None, now_s: float, why: str) -> Keys:

@@ -23,9 +23,10 @@ _IPV6_PREFIX: Final = 64
 class Addresses:
     """Counts by source address. No table grows beyond what the worker holds, or a limiter keeps."""
 
-    def __init__(self, limits: LimitsTable) -> None:
+    def __init__(self, limits: LimitsTable, proxies: tuple[str, ...] = ()) -> None:
+        """Begin counting; ``proxies`` are exempt too, as they say whom they stand for."""
         self._most = limits.connections_per_address
-        self._exempt = tuple(ipaddress.ip_network(block) for block in limits.exempt)
+        self._exempt = tuple(ipaddress.ip_network(block) for block in (*limits.exempt, *proxies))
         self._open: Counter[str] = Counter()
         self._arrivals = Limiter(Rate(per_s=self._most, burst=self._most))
         self._failures = Limiter(

@@ -29,6 +29,7 @@ from appliance.web.jsonreply import OrjsonProvider
 from appliance.web.metrics import Metrics
 from appliance.web.page import describe_limits, describe_operations, list_members, list_sent, mark_code
 from appliance.web.problems import PROBLEMS, handle_problems, render_problem
+from appliance.web.proxies import Proxies
 from appliance.web.replies import Problem
 from appliance.web.request import StrictRequest, current_request
 from appliance.web.services import Services
@@ -71,7 +72,9 @@ class _Digits(BaseConverter):
     regex = r"[0-9]{1,100}"
 
 
-def create_app(services: Services, authenticator: Authenticator, metrics: Metrics) -> Flask:
+def create_app(
+    services: Services, authenticator: Authenticator, metrics: Metrics, proxies: Proxies | None = None
+) -> Flask:
     """Put the application together."""
     app = OpenAPI(
         __name__,
@@ -93,8 +96,20 @@ def create_app(services: Services, authenticator: Authenticator, metrics: Metric
         app.register_api(view.build(services))
     _add_documents(app)
     handle_problems(app)
+    _locate(app, proxies or Proxies())
     _surround(app, authenticator, metrics, query_parameters(app))
     return app
+
+
+def _locate(app: Flask, proxies: Proxies) -> None:
+    @app.before_request
+    def locate() -> None:
+        """Find where the request comes from: what follows counts by it, and has it put on record."""
+        request = current_request()
+        request.began_s = time.perf_counter()
+        request.id = uuid.uuid4()
+        source = proxies.locate(request.remote_addr or "::", request.field("X_FORWARDED_FOR"))
+        request.remote_addr, request.proxied = source.address, source.proxied
 
 
 def _surround(
@@ -103,8 +118,6 @@ def _surround(
     @app.before_request
     def begin() -> None:
         request = current_request()
-        request.began_s = time.perf_counter()
-        request.id = uuid.uuid4()
         if request.endpoint is None:
             return
         if request.endpoint not in _ANONYMOUS:
@@ -134,7 +147,7 @@ def _surround(
             route,
             response.status_code,
             took_s * 1000,
-            extra={"request_id": request_id},
+            extra={"request_id": request_id, "source": request.remote_addr},
         )
         return response
 

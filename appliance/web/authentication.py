@@ -127,7 +127,9 @@ class Authenticator:
 
 
 def _peer_certificate(request: StrictRequest) -> PeerCertificate | None:
-    """Return the client's certificate, if TLS asked for one and it was shown."""
+    """Return the client's certificate, if TLS asked for one and it was shown; a proxy's is nobody's."""
+    if request.proxied:
+        return None
     connection = request.environ.get("gunicorn.socket")
     if connection is None or not hasattr(connection, "getpeercert"):
         return None

@@ -18,6 +18,7 @@ from appliance.web.app import create_app
 from appliance.web.health import HealthApp
 from appliance.web.logins import Logins
 from appliance.web.metrics import Metrics
+from appliance.web.proxies import Proxies
 from appliance.web.services import Services
 from appliance.web.slowing import SlowingAuthenticator
 from audit.tiles import TileReader
@@ -25,7 +26,7 @@ from audit.tiles import TileReader
 
 def build_app(config: Config, session_key: bytes) -> Flask:
     """Build the application; ``session_key`` seals sessions, and is the same in all workers."""
-    index, addresses = Index(config.index), Addresses(config.limits)
+    index, addresses = Index(config.index), Addresses(config.limits, config.service.trusted_proxies)
     providers = build_providers(config, key=session_key, now_ms=now_ms, clock_s=time.monotonic, apart=Apart())
     services = Services(
         authority=AuthorityClient(config.authority_socket),
@@ -35,7 +36,7 @@ def build_app(config: Config, session_key: bytes) -> Flask:
         now_ms=now_ms,
     )
     authenticator = SlowingAuthenticator(index, addresses, providers, now_ms=now_ms, clock_s=time.monotonic)
-    return create_app(services, authenticator, Metrics())
+    return create_app(services, authenticator, Metrics(), Proxies(config.service.trusted_proxies))
 
 
 def build_health(config: Config) -> HealthApp:

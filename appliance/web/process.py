@@ -62,7 +62,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
             "limit_request_fields": 50,
             "limit_request_field_size": 8_190,
             "control_socket_disable": True,
-            # No proxy is trusted: from loopback, gunicorn would let headers name the scheme and the path.
+            # It trusts no proxy, as appliance.web.proxies may: headers could name scheme and path too.
             "forwarded_allow_ips": "",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: PTH112, S108
             "proc_name": "chancery-web",
@@ -82,6 +82,11 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc, unused-ig
     def limits(self) -> LimitsTable:
         """Return what the worker holds its clients to."""
         return self._config.limits
+
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]:
+        """Return the addresses of the proxies that are believed about whom they stand for."""
+        return self._config.service.trusted_proxies
 
     def load(self) -> Flask:
         """Build the application in the worker, after gevent has replaced what blocks."""

@@ -24,13 +24,15 @@ class StrictRequest(Request):
     """A request whose JSON is parsed strictly, whoever asks for it, and what the application knows of it.
 
     ``id`` is the name of the request in the log and in problems, ``began_s`` its beginning (perf_counter),
-    ``refused`` the slug of the problem that answers it.
+    ``refused`` the slug of the problem that answers it. ``remote_addr`` is where it comes from, by way of a
+    trusted proxy if it is ``proxied``.
     """
 
     id: uuid.UUID
     began_s: float = 0.0
     identity: Identity | None = None
     refused: str = ""
+    proxied: bool = False
     raw_body: bytes = b""
     max_content_length = MAX_BODY
     max_form_memory_size = 0

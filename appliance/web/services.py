@@ -13,7 +13,8 @@ from appliance.authority.transport.client import DEFAULT_TIMEOUT_S, AuthorityCli
 from appliance.errors import Refusal
 from appliance.identity.identity import Identity
 from appliance.index.queries import Index, Snapshot
-from appliance.policy.roles import ACT_ROLES, Customers, may_act, seen_customers
+from appliance.policy.locks import Lock
+from appliance.policy.roles import ACT_ROLES, ALL, Customers, seen_customers
 from appliance.web.logins import Logins
 from appliance.web.request import current_request
 from audit.tiles import TileReader
@@ -96,16 +97,24 @@ def requester() -> Identity:
     return identity
 
 
+def lock_on_requester(snapshot: Snapshot) -> Lock | None:
+    """Return the lock that is on the requester, be it by a person, a group or an account."""
+    policy, identity, locks = snapshot.policy(), requester(), snapshot.locks()
+    if policy is None or not locks.in_force:
+        return None
+    return locks.find(locks.targets_of(policy, str(identity), identity.groups))
+
+
 def may(snapshot: Snapshot, act: str) -> bool:
     """Say whether the policy in force lets the requester do ``act``, whoever's it is."""
-    policy = snapshot.policy()
-    return policy is not None and may_act(policy, requester(), act)
+    return seen(snapshot, act) is ALL
 
 
 def seen(snapshot: Snapshot, act: str) -> Customers:
-    """Return the customers whose records ``act`` shows to the requester."""
+    """Return the customers whose records ``act`` shows to the requester; to who is locked, nobody's."""
     policy = snapshot.policy()
-    return frozenset() if policy is None else seen_customers(policy, requester(), act)
+    customers = frozenset() if policy is None else seen_customers(policy, requester(), act)
+    return customers if customers == frozenset() or not lock_on_requester(snapshot) else frozenset()
 
 
 def require_sight(snapshot: Snapshot, act: str) -> Customers:
@@ -127,6 +136,12 @@ def require(snapshot: Snapshot, act: str) -> None:
         Refusal: ``policy-denied``.
     """
     if not may(snapshot, act):
+        if lock := lock_on_requester(snapshot):
+            raise Refusal(
+                "policy-denied",
+                f"the {lock.target.kind} {lock.target.name} is locked (entry {lock.seq})",
+                rule="lock",
+            )
         roles = " or ".join(sorted(ACT_ROLES[act]))
         of_all = " for all customers" if seen(snapshot, act) else ""
         raise Refusal("policy-denied", f"{requester()} has not the role {roles}{of_all}", rule=act)

@@ -31,6 +31,7 @@ from appliance.web.addresses import Addresses
 from appliance.web.door import Address, Door, WaitedTooLong, Waiting
 from appliance.web.headers import FIXED_LINES
 from appliance.web.problems import format_bare_reply
+from appliance.web.proxies import Proxies
 from appliance.web.request import BODY_DEADLINE_S, MAX_BODY
 from appliance.web.tally import Tally
 from appliance.web.unreader import Unreader
@@ -64,6 +65,7 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
         self._inside = Waiting()
         self._tally = Tally()
         self._busy = 0
+        self._proxies = Proxies(self.app.trusted_proxies)
 
     def server_class(self, listener: Any, *, spawn: Pool, ssl_context: ssl.SSLContext, **_: object) -> Door:
         """Return the server for a listening socket; gunicorn asks for it as if this were a class."""
@@ -72,7 +74,7 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
             listener,
             spawn,
             ssl_context,
-            addresses=Addresses(self.app.limits),
+            addresses=Addresses(self.app.limits, self.app.trusted_proxies),
             waiting=self._waiting,
             make_room=self._make_room,
             tally=self._tally,
@@ -140,7 +142,8 @@ class Worker(GeventWorker):  # type: ignore[misc, unused-ignore]
             self._busy -= 1
         self._send(client, bytes(reply))
         goes_on = not response.should_close()
-        if goes_on and response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        one_caller = not self._proxies.has(address[0])
+        if goes_on and one_caller and response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             with self._waiting.up_to(2 * PAUSE_S):
                 gevent.sleep(PAUSE_S)
         return goes_on

@@ -21,6 +21,7 @@ from appliance.web.app import create_app
 from appliance.web.authentication import Authenticator
 from appliance.web.logins import Logins
 from appliance.web.metrics import Metrics
+from appliance.web.proxies import Proxies
 from appliance.web.request import StrictRequest
 from appliance.web.services import Services
 from audit.tiles import TileReader
@@ -62,7 +63,7 @@ def make_providers() -> Providers:
     )
 
 
-def make_app(outcome: object = None) -> tuple[Flask, Scripted]:
+def make_app(outcome: object = None, proxies: Proxies | None = None) -> tuple[Flask, Scripted]:
     """Return an application and the authority behind it."""
     authority = Scripted(Refusal("internal", "not scripted") if outcome is None else outcome)
     services = Services(
@@ -72,7 +73,7 @@ def make_app(outcome: object = None) -> tuple[Flask, Scripted]:
         logins=Logins(make_providers(), Addresses(LimitsTable()), clock_s=lambda: 0.0),
         now_ms=lambda: NOW_MS,
     )
-    return create_app(services, Named(), Metrics()), authority
+    return create_app(services, Named(), Metrics(), proxies), authority
 
 
 def make_client(outcome: object = None) -> FlaskClient:

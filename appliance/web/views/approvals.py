@@ -17,7 +17,7 @@ from appliance.web.approvals import (
     ApprovalsQuery,
 )
 from appliance.web.description import problems
-from appliance.web.services import Services, may, requester
+from appliance.web.services import Services, lock_on_requester, may, requester
 
 _TAG = Tag(name="approvals", description="What some grants require of others before they give anything.")
 
@@ -73,4 +73,5 @@ def _filter(snapshot: Snapshot, *, past: bool) -> ApprovalFilter:
     if may(snapshot, "approval.read"):
         return ApprovalFilter(past=past)
     name = str(requester())
-    return ApprovalFilter(identity=name, grants=approvable(snapshot.policy(), name), past=past)
+    grants = frozenset() if lock_on_requester(snapshot) else approvable(snapshot.policy(), name)
+    return ApprovalFilter(identity=name, grants=grants, past=past)

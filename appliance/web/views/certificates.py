@@ -34,7 +34,7 @@ from appliance.web.replies import (
     Inspected,
     IssuedCertificates,
 )
-from appliance.web.services import Services, requester, require_sight, seen
+from appliance.web.services import Services, lock_on_requester, requester, require_sight, seen
 
 _TAG = Tag(name="certificates", description="Ask for certificates, search them, look one over.")
 _ISSUING = ("policy-denied", "conflict", "unacceptable-key", "hsm-unavailable", "issuance-halted")
@@ -122,7 +122,8 @@ def build(services: Services) -> APIBlueprint:
 
 def _inspected_customers(snapshot: Snapshot) -> Customers:
     """Return whose certificates the requester may look over; a service all, if it is no auditor of some."""
-    if requester().kind == "service" and not seen(snapshot, "certificate.read"):
+    customers = seen(snapshot, "certificate.read")
+    if requester().kind == "service" and not customers and not lock_on_requester(snapshot):
         return ALL
     return require_sight(snapshot, "certificate.read")
 

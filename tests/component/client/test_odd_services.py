@@ -135,9 +135,73 @@ def test_what_a_server_says_is_no_order_to_the_terminal(odd: Odd) -> None:
     assert "logged in as \\x1b[2Jred" in odd.log_in("--user", "ada").output
 
 
+def test_page_for_people_is_no_answer(odd: Odd) -> None:
+    odd.answer("/v1/providers", b"<html>", status=404)
+    done = odd.log_in()
+    assert (done.exit_code, "answers /v1/providers with 404, not as Chancery does" in done.output) == (
+        1,
+        True,
+    )
+
+
+def test_certificate_of_nobody_known_is_said_with_the_option_that_names_its_ca(odd: Odd) -> None:
+    done = CliRunner().invoke(main, ["login", odd.url], env=odd.environment, catch_exceptions=False)
+    assert (done.exit_code, "`--ca FILE`" in done.output) == (3, True)
+
+
+def test_what_the_service_does_not_take_right_after_signing_in_is_said_to_be_the_providers(odd: Odd) -> None:
+    refused = {"type": "/problems/unauthenticated", "detail": "the credential is not valid"}
+    odd.answer("/v1/whoami", refused, status=401)
+    assert "does not take what ad gave you" in odd.log_in("--user", "ada").output
+
+
+def test_time_to_wait_is_said(odd: Odd) -> None:
+    busy = {"type": "/problems/rate-limited", "detail": "too many", "retry_after_s": 17}
+    odd.answer("/v1/sessions", busy, status=429)
+    assert "too many\ntry again in 17 s" in odd.log_in("--user", "ada").output
+
+
+def test_nobody_is_asked_for_a_password_if_there_is_no_agent(odd: Odd) -> None:
+    odd.environment["SSH_AUTH_SOCK"] = "/nonexistent/agent"
+    done = odd.log_in("--user", "ada")
+    assert (done.exit_code, "ssh-agent" in done.output, "Password" in done.output) == (1, True, False)
+
+
+def test_browser_that_cannot_be_opened_leaves_the_device(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without one; a real provider is in test_login.py."""
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    provider = {"name": "oidc", "type": "oidc", "issuer": odd.url, "client_id": "cli"}
+    endpoints = {"authorization_endpoint": f"{odd.url}/auth", "token_endpoint": f"{odd.url}/token"}
+    odd.answer("/v1/providers", {"providers": [provider]})
+    odd.answer("/.well-known/openid-configuration", {"issuer": odd.url} | endpoints)
+    monkeypatch.setattr("appliance.client.loopback.Callback.wait.__defaults__", (0.2,))
+    odd.environment["SSL_CERT_FILE"] = str(odd.directory / "tls.pem")
+    done = odd.log_in()
+    assert (done.exit_code, "use --device" in done.output) == (1, True)
+
+
+def test_file_of_a_client_secret_that_is_no_text_is_said(odd: Odd, tmp_path: Path) -> None:
+    odd.answer("/v1/providers", {"providers": [{"name": "oidc", "type": "oidc", "issuer": odd.url}]})
+    (tmp_path / "secret").write_bytes(b"\xff\xfe")
+    done = odd.log_in("--client-secret-file", str(tmp_path / "secret"))
+    assert (done.exit_code, "secret: expected text" in done.output) == (1, True)
+
+
 def test_status_of_another_server_is_no_answer_either(odd: Odd) -> None:
     odd.answer("/v1/providers", {}, status=302)
     assert "is the URL right?" in odd.log_in().output
+
+
+def test_clock_that_is_ahead_is_said_and_nothing_is_kept_of_what_seems_to_have_ended(odd: Odd) -> None:
+    past = "2020-01-01T00:00:00Z"
+    said = "is good until 2020-01-01T00:00:00Z, and this machine's clock says that it is 20"
+    odd.answer("/v1/certificates/user", {"certificates": [CERTIFICATE | {"valid_before": past}]})
+    done = odd.log_in("--user", "ada")
+    assert (done.exit_code, f"the certificate 5 {said}" in done.output) == (1, True)
+    assert "set the clock" in done.output
+    odd.answer("/v1/sessions", SESSION | {"expires": past})
+    done = odd.log_in("--user", "ada", "--again")
+    assert (done.exit_code, f"the login {said}" in done.output) == (1, True)
 
 
 def test_certificate_that_is_none_or_lasts_for_ages_is_for_the_agent_to_refuse(odd: Odd) -> None:

@@ -15,7 +15,7 @@ import pytest
 from ldap import SCOPE_SUBTREE
 
 from appliance.clock import now_ms, now_s
-from appliance.identity import ldap_directory, ldap_session
+from appliance.identity import ldap_directory, ldap_groups, ldap_session
 from appliance.identity.errors import InvalidCredential, ProviderSilent, ProviderUnavailable
 from appliance.identity.ldap_directory import LdapDirectory
 from appliance.identity.ldap_session import bound, search
@@ -82,6 +82,30 @@ def test_password_identifies_a_person_with_all_groups_over_tls_of_both_kinds(
 
 def test_subject_is_written_as_the_directory_has_it(directory: Directory) -> None:
     assert connect(directory).authenticate("ADA", PASSWORD).subject == "ada"
+
+
+def test_directory_is_asked_as_often_for_a_name_that_is_none_as_for_one_that_is(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def bound_and_noted(settings: LdapTable, ca: str | None, dn: str, password: str) -> Any:
+        shown.append(dn)
+        return bound(settings, ca, dn, password)
+
+    monkeypatch.setattr(ldap_directory, "bound", bound_and_noted)
+    directory.change(person("gone", "pwdAccountLockedTime: 000001010000Z"))
+    people = connect(directory)
+    for name in ("ada", "nobody", "gone", "\uff41da"):
+        shown.clear()
+        refused(people, name, "wrong")
+        assert len(shown) == 2, name
+    assert shown[1] == "cn=chancery-nobody,ou=people,dc=example,dc=org"
+    for name in ("nobody", "gone"):
+        shown.clear()
+        with pytest.raises(InvalidCredential):
+            people.look_up(name)
+        assert len(shown) == 1, "a look-up shows no password to anybody"
 
 
 @pytest.mark.parametrize("name", ["\uff41da", "\u24d0da", "\uff41\uff44\uff41"])
@@ -183,7 +207,7 @@ def test_group_outside_of_the_configured_place_does_not_count(directory: Directo
 def test_person_in_more_groups_than_are_read_is_refused(
     directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ldap_directory, "MAX_GROUPS", 2)
+    monkeypatch.setattr(ldap_groups, "MAX_GROUPS", 2)
     assert "more than 2 groups" in refused(connect(directory), "ada")
 
 
@@ -288,6 +312,21 @@ def test_address_at_which_nobody_answers_is_given_up_after_the_time_limit(direct
 
         with ThreadPoolExecutor(1) as pool:
             assert isinstance(pool.submit(talk).exception(20), ProviderSilent)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("filter", "((objectClass=person)"), ("base", "example.org"), ("group_base", "the groups")],
+)
+def test_check_finds_what_would_keep_everyone_from_logging_in(
+    directory: Directory, key: str, value: str
+) -> None:
+    connect(directory).check()
+    more: dict[str, Any] = {key: value}
+    people = connect(directory, **more)
+    assert unavailable(people)
+    with pytest.raises(ProviderUnavailable, match=f": {key}: '"):
+        people.check()
 
 
 def test_service_account_that_is_refused_is_no_silence(directory: Directory) -> None:

@@ -214,6 +214,17 @@ def test_login_that_the_service_takes_no_more_is_made_anew_without_being_asked_t
     assert json.loads(laptop.login_file.read_text())["credential"].startswith("eyJ")
 
 
+def test_login_again_has_the_provider_ask_anew(laptop: Laptop) -> None:
+    laptop.log_in(*laptop.first)
+    process = laptop.start("login", "--again", "--no-browser")
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    Browser(laptop.provider.ca).open(line.removeprefix("Log in at ").strip())
+    assert process.communicate(timeout=60)[0] == ""
+    assert process.returncode == 0
+    assert "prompt=login" in line
+
+
 def test_login_on_another_device(laptop: Laptop) -> None:
     process = laptop.start("login", *laptop.first, "--device", "--login", "root", "--json")
     assert process.stderr is not None

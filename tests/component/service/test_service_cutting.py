@@ -58,6 +58,29 @@ def fetch(service: Service, path: Path) -> bytes:
     return reply.body
 
 
+def test_auditor_who_is_locked_reads_what_is_his_own_and_nothing_else(service: Service) -> None:
+    service.credential("dave")
+    others = ("/v1/ledger/entries?start=0", "/v1/locks", "/v1/hosts", "/v1/access?login=root")
+    assert [service.http("GET", path, as_="dave").status for path in others] == [200] * 4
+    listed = "/v1/certificates?subject=api:alice"
+    assert service.http("GET", listed, as_="dave").status == 200
+    body = {"identity": "api:dave", "reason": "left"}
+    placed = service.http("POST", "/v1/locks", body, as_="carol")
+    assert placed.status == 201, placed.body
+    lock = placed.json["lock"]
+    service.settled("/v1/locks", "carol")
+    for path in others:
+        refused = service.http("GET", path, as_="dave")
+        assert (refused.slug, refused.json["rule"]) == ("policy-denied", "lock"), path
+        assert refused.json["detail"] == f"the identity api:dave is locked (entry {lock})"
+    assert service.http("GET", listed, as_="dave").slug == "policy-denied"
+    for path in ("/v1/certificates", "/v1/whoami", "/v1/approvals", "/v1/leave"):
+        assert service.http("GET", path, as_="dave").status == 200, path
+    service.order("lock", "lift", lock, "--reason", "back")
+    service.settled("/v1/locks", "carol")
+    assert service.http("GET", "/v1/locks", as_="dave").status == 200
+
+
 def test_revoked_certificate_is_refused_by_a_real_sshd_and_others_log_in(
     service: Service, tmp_path: Path, sshd_config: dict[str, str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import ssl
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.ssh.keys import format_public_key_line
-from support.service import ClientCa, Service
+from support.service import ClientCa, Service, another_web_tier
 from support.ssh_examples import public_key
 
 BODY = {"public_key": format_public_key_line(public_key("ed25519", 4)), "logins": ["deploy"]}
@@ -107,6 +108,40 @@ def test_tls_is_spoken_from_1_2_on(service: Service, version: str, spoken: bool)
         [*command, "-cipher", "ALL:@SECLEVEL=0"], input="", capture_output=True, text=True, check=False
     )
     assert ("BEGIN CERTIFICATE" in done.stdout) is spoken, done.stderr
+
+
+def test_source_address_is_what_a_trusted_proxy_says_and_no_one_else(
+    service: Service, client_ca: ClientCa
+) -> None:
+    def source(through: Service, forwarded: str) -> str:
+        headers = {"X-Forwarded-For": forwarded}
+        reply = through.http("POST", "/v1/certificates/user", BODY, as_="alice", headers=headers)
+        assert reply.status == 201, reply.body
+        seq = int(reply.json["certificates"][0]["serial"]) & (2**48 - 1)
+        address: str = json.loads(service.entry(seq))["data"]["identity"]["source_address"]
+        return address
+
+    service.credential("alice")
+    assert source(service, "203.0.113.9") == "127.0.0.1"
+    trusting = {
+        "CHANCERY_SERVICE_TRUSTED_PROXIES": "127.0.0.1 10.0.0.0/8",
+        "CHANCERY_TLS_CLIENTS": str(client_ca.path),
+        "CHANCERY_LIMITS_PASSWORDS_PER_MINUTE": "1",
+        "CHANCERY_SERVICE_WORKERS": "1",
+    }
+    with another_web_tier(service, stderr=subprocess.DEVNULL, **trusting) as (behind, _):
+        behind.await_ready()
+        assert source(behind, "203.0.113.9, 2001:db8::7, 10.0.0.4") == "2001:db8::7", "not what is invented"
+        malformed = behind.http("GET", "/v1/whoami", as_="alice", headers={"X-Forwarded-For": "unknown"})
+        assert (malformed.slug, malformed.json["field"]) == ("malformed-request", "X-Forwarded-For")
+        client = client_ca.issue("proxy", names=("alice",))
+        assert behind.http("GET", "/v1/whoami", client=client).slug == "unauthenticated", "it is the proxy's"
+        password = {"provider": "ldap", "username": "ada", "password": "guess"}
+        statuses = [
+            behind.http("POST", "/v1/sessions", password, headers={"X-Forwarded-For": address}).status
+            for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2", "198.51.100.1, 192.0.2.2")
+        ]
+        assert statuses == [401, 429, 401, 429]
 
 
 def test_requester_cannot_name_another_identity_in_the_body(service: Service) -> None:

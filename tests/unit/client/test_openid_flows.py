@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import struct
 import threading
 import time
 import urllib.error
@@ -61,6 +64,7 @@ def good(nonce: str, **changes: Any) -> Answer:
 
 def test_token_that_answers_this_request_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     browse(monkeypatch, good, iss=ISSUER)
+    browse(monkeypatch, lambda nonce: good(nonce, exp=9.5))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,10 @@ def test_token_that_answers_this_request_is_taken(monkeypatch: pytest.MonkeyPatc
     [
         (lambda nonce: good("another"), {}, "nonce"),
         (lambda nonce: good("None"), {}, "nonce"),
-        (lambda nonce: good(nonce, exp="never"), {}, "when it ends"),
+        *(
+            (lambda nonce, exp=exp: good(nonce, exp=exp), {}, "when it ends")
+            for exp in ("never", None, 10**20, -1, float("nan"), float("inf"))
+        ),
         (lambda nonce: Answer(400, {"error": "invalid_grant"}), {}, "invalid_grant"),
         (lambda nonce: Answer(200, {"id_token": "no token"}), {}, "no JWT"),
         (good, {"iss": "https://evil.example.org"}, "refused"),
@@ -99,6 +106,61 @@ def test_listener_ignores_what_has_not_its_state_and_does_not_wait_for_ever() ->
             callback.wait(1)
         thread.join(5)
         assert failures == [404] * 4
+
+
+def test_listener_is_not_held_up_by_who_says_nothing_or_never_ends(capfd: pytest.CaptureFixture[str]) -> None:
+    with Callback("right") as callback, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", callback.server_port)
+        silent = [stack.enter_context(socket.create_connection(address)) for _ in range(3)]
+        silent[0].sendall(b"GET /callback?state=ri")
+        silent[1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        silent[1].close()  # with a reset
+        target = f"{callback.redirect_uri}?state=right&code=c"
+        browser = threading.Thread(target=lambda: urllib.request.urlopen(target).close())
+        browser.start()
+        began_s = time.monotonic()
+        assert callback.wait(30)["code"] == "c"
+        assert time.monotonic() - began_s < 9, "a handler waits for ten"
+        browser.join(10)
+    assert capfd.readouterr().err == ""
+
+
+def test_listener_ends_in_time_though_somebody_goes_on_and_on() -> None:
+    with Callback("right") as callback, socket.create_connection(("127.0.0.1", callback.server_port)) as one:
+        ended = threading.Event()
+
+        def trickle() -> None:
+            with contextlib.suppress(OSError):
+                one.sendall(b"GET /")
+                while not ended.wait(0.2):
+                    one.sendall(b"a")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        with pytest.raises(ConfigError, match="nobody logged in"):
+            callback.wait(1)
+        ended.set()
+        thread.join(10)
+
+
+def test_port_that_is_taken_is_said_with_the_option_that_names_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="--redirect-port"):
+        Callback("right", taken.getsockname()[1])
+
+
+def test_query_of_an_endpoint_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def show(url: str) -> None:
+        shown.append(url)
+        raise ConfigError("seen")
+
+    document = DOCUMENT | {"authorization_endpoint": f"{ISSUER}/auth?p=sign_in"}
+    pose(monkeypatch, lambda url, form: Answer(200, {}), document)
+    with pytest.raises(ConfigError, match="seen"):
+        log_in_with_browser(CLIENT, show)
+    query = parse_qs(urlsplit(shown[0]).query, strict_parsing=True)
+    assert (query["p"], query["response_type"], query["client_id"]) == (["sign_in"], ["code"], ["cli"])
 
 
 def test_person_who_says_no_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,20 @@ def test_login_is_kept_for_its_owner_alone_and_can_be_replaced_and_forgotten(tmp
     assert [each.name for each in directory.iterdir()] == [FILE_NAME]
     assert forget_login(directory)
     assert not forget_login(directory)
+
+
+def test_logins_at_once_each_leave_a_whole_file(tmp_path: Path) -> None:
+    logins = [replace(LOGIN, url="u" * length) for length in (5, 500, 50)]
+
+    def save(login: Login) -> None:
+        for _ in range(50):
+            save_login(tmp_path, login)
+            assert load_login(tmp_path) in logins
+
+    with ThreadPoolExecutor(3) as pool:
+        for each in [pool.submit(save, login) for login in logins]:
+            each.result(60)
+    assert [each.name for each in tmp_path.iterdir()] == [FILE_NAME]
 
 
 def test_credential_does_not_show_itself() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.identity.errors import InvalidCredential
 from appliance.identity.ldap_accounts import check_open, explain_refusal
-from appliance.identity.ldap_directory import is_below
+from appliance.identity.ldap_groups import is_below
 
 NOW_S = 1_764_000_000
 # Ticks of 100 ns since 1601 at NOW_S.

@@ -230,6 +230,18 @@ def test_time_of_authentication_is_that_of_the_token_if_the_provider_does_not_sa
     assert identify(issuer, {"auth_time": None}).authenticated_ms == (NOW_S - 10) * 1000
 
 
+def test_token_whose_groups_are_elsewhere_is_refused_where_groups_count(issuer: Issuer) -> None:
+    overage = {
+        "_claim_names": {"groups": "src1"},
+        "_claim_sources": {"src1": {"endpoint": "https://graph.example.org/"}},
+    }
+    token = issuer.sign(claims(NOW_S, **overage))
+    assert "too many" in refused(issuer, token, groups="groups")
+    assert identify(issuer, overage).groups == frozenset()
+    assert identify(issuer, overage | {"roles": ["dba"]}, groups="roles").groups == {"oidc:dba"}
+    assert identify(issuer, {"_claim_names": 5}, groups="groups").groups == frozenset()
+
+
 def test_token_without_a_claim_that_it_must_have_identifies_nobody(issuer: Issuer) -> None:
     """As of a CI job that has named the people's client as its audience."""
     of_job = {
@@ -349,6 +361,25 @@ def test_unknown_keys_do_not_make_the_provider_be_asked_more_often_than_its_paus
         if clock.s >= 1_000 + 3 * REFETCH_S:
             break
     assert issuer.asked.count(f"{ISSUER}/keys") <= 4
+
+
+def test_new_key_of_a_provider_that_is_down_is_to_be_shown_again_later() -> None:
+    issuer, clock = Issuer(), Clock()
+    known = tokens(issuer, clock)
+    known.identify(issuer.sign(claims(NOW_S)))
+    issuer.add("ES256", "new")
+    token = issuer.sign(claims(NOW_S, sub="eve"), key_id="new")
+    clock.s += REFETCH_S
+    issuer.down = True
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable, match="refused"):
+            known.identify(token)
+    assert known.identify(issuer.sign(claims(NOW_S, sub="bob"))).subject == "bob", "of a known key"
+    issuer.down = False
+    clock.s += REFETCH_S
+    assert known.identify(token).subject == "eve"
+    with pytest.raises(InvalidCredential):
+        known.identify(sign_with(ECKey.generate_key("P-256"), {"alg": "ES256", "kid": "none"}, claims(NOW_S)))
 
 
 def test_provider_that_hangs_keeps_those_with_unknown_keys_for_a_moment_only() -> None:
