@@ -138,7 +138,7 @@ def _by_customer(wanted: CertificateFilter) -> list[CertificateFilter]:
 
 
 def _by_account(snapshot: Snapshot, wanted: CertificateFilter) -> list[CertificateFilter]:
-    """Return the questions that one about a person is: one for each account that he has by the policy.
+    """Return what one question about a person is: one for each account that the policy in force gives him.
 
     Raises:
         Refusal: ``not-found``; it has no such person.
