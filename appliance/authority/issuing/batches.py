@@ -7,6 +7,7 @@ caller's share.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from typing import Any, Final
 
 from appliance.authority.transport.server import Reply
 from appliance.errors import Refusal
+
+log = logging.getLogger(__name__)
 
 # What was not begun by then is refused: whoever sent the batch still waits for its outcomes.
 MAX_PACED_S: Final = 90.0
@@ -64,6 +67,10 @@ class Batch:
                 if refusal.slug == "overloaded" and self._wait_for_room(before, end):
                     continue
                 take(refusal)
+            except Exception:
+                # Else the batch would wait for this one for ever, and keep its place.
+                log.exception("a request of a batch could not be begun")
+                take(Refusal("internal", "could not be decided; nothing was done"))
             return
 
     def _wait_for_room(self, before: int, end: float) -> bool:

@@ -89,3 +89,23 @@ def test_what_was_not_begun_in_time_is_refused_and_the_rest_is_waited_for(paced_
     door.finish()
     assert done.wait(30)
     assert sorted(outcome.get("ok", -1) for outcome in outcomes) == [-1, -1, -1, 0, 1]
+
+
+def test_request_that_cannot_be_begun_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    door = Door(room=2, at_once=True)
+
+    def broken(_reply: Reply) -> None:
+        raise ValueError("nobody thought of this")
+
+    outcomes: list[dict[str, Any]] = []
+    done = threading.Event()
+
+    def take(all_of_them: list[dict[str, Any]]) -> None:
+        outcomes.extend(all_of_them)
+        done.set()
+
+    Batch([door.start(0), broken, door.start(2)], take).start()
+    assert done.wait(30)
+    assert [each.get("ok", "refused") for each in outcomes] == [0, "refused", 2]
+    assert outcomes[1]["refusal"]["slug"] == "internal"
+    assert "could not be begun" in caplog.text
