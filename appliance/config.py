@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,7 @@ DEFAULT_DATA: Final = Path("/var/lib/chancery")
 _PREFIX: Final = "CHANCERY_"
 # Read elsewhere: which directory, before there is a configuration to read.
 _DATA_VARIABLE: Final = "CHANCERY_DATA"
+_NUMBER: Final = re.compile("0x[0-9A-Fa-f]{1,16}|[1-9][0-9]{0,19}")
 
 
 def _check_address(text: str) -> str:
@@ -84,6 +86,21 @@ def _split(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
+def _split_pairs(value: object) -> object:
+    """Split NAME=VALUE pairs that came from the environment, where they are text."""
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in value.replace(",", " ").split()]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise ValueError("expected NAME=VALUE, and commas or spaces between several")
+    return {name: text for name, _, text in pairs}
+
+
+def _read_number(value: object) -> object:
+    """Read a number that came from the environment, in decimal or as 0x…; the field judges what is none."""
+    return int(value, 0) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
 def _check_networks(blocks: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(block)) for block in blocks)
 
@@ -93,6 +110,7 @@ def _seconds(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+_Number = Annotated[int, BeforeValidator(_read_number), Field(ge=0x8000_0000, le=0xFFFF_FFFF)]
 Address = Annotated[str, AfterValidator(_check_address)]
 
 
@@ -129,11 +147,15 @@ class TokenTable(_Table):
     pin: Annotated[str, AfterValidator(_check_pin)] = "file:token/pin"
     softhsm: Annotated[Path | None, Field(description="softhsm2.conf, for SoftHSM alone")] = None
     parameters: Annotated[str | None, Field(description="what C_Initialize gets, for NSS")] = None
-    environment: Annotated[dict[str, str], Field(description="of the module, set before it is loaded")] = {}
-    tolerate: Annotated[tuple[str, ...], Field(description="attributes that keys may have otherwise")] = ()
-    attestation: Annotated[
-        int | None, Field(ge=0x8000_0000, le=0xFFFF_FFFF, description="a vendor's attribute")
-    ] = None
+    environment: Annotated[
+        dict[str, str],
+        BeforeValidator(_split_pairs),
+        Field(description="of the module, set before it is loaded"),
+    ] = {}
+    tolerate: Annotated[
+        tuple[str, ...], BeforeValidator(_split), Field(description="attributes that keys may have otherwise")
+    ] = ()
+    attestation: Annotated[_Number | None, Field(description="a vendor's attribute")] = None
     sessions: Annotated[int, Field(ge=1, le=256, description="signatures asked for at a time")] = 4
     sign_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="for one C_Sign")] = 10
     turn_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="in the queue")] = 10

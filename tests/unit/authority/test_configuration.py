@@ -38,6 +38,71 @@ def test_environment_stands_above_the_file(tmp_path: Path) -> None:
     assert (config.service.workers, config.token.label) == (7, "other")
 
 
+BY_ENVIRONMENT: dict[str, dict[str, tuple[str, object]]] = {
+    "service": {
+        "listen": ("[::1]:9443", "[::1]:9443"),
+        "health": ("127.0.0.1:9444", "127.0.0.1:9444"),
+        "workers": ("7", 7),
+        "authority_cpus": ("0", 0),
+    },
+    "tls": {
+        "certificate": ("a.pem", Path("a.pem")),
+        "key": ("a.key", Path("a.key")),
+        "clients": ("clients.pem", Path("clients.pem")),
+    },
+    "token": {
+        "module": ("/usr/lib/other.so", Path("/usr/lib/other.so")),
+        "label": ("other", "other"),
+        "pin": ("credential:pin", "credential:pin"),
+        "softhsm": ("softhsm2.conf", Path("softhsm2.conf")),
+        "parameters": ("configdir='x' flags=1", "configdir='x' flags=1"),
+        "environment": ("A=/etc/a.conf, B=b=c", {"A": "/etc/a.conf", "B": "b=c"}),
+        "tolerate": ("CKA_EXTRACTABLE CKA_DECRYPT", ("CKA_EXTRACTABLE", "CKA_DECRYPT")),
+        "attestation": ("0x80000001", 0x8000_0001),
+        "sessions": ("30", 30),
+        "sign_deadline_s": ("2.5", 2.5),
+        "turn_deadline_s": ("3", 3),
+        "keep_alive_s": ("60", 60),
+        "restart_after_s": ("600", 600),
+    },
+    "limits": {
+        "certificates_per_s": ("0", 0),
+        "certificates_burst": ("2000", 2_000),
+        "connections_per_address": ("9", 9),
+        "failures_per_minute": ("9", 9),
+        "passwords_per_minute": ("9", 9),
+        "exempt": ("10.0.0.0/8", ("10.0.0.0/8",)),
+    },
+    "alarms": {
+        "webhook": ("file:hook", "file:hook"),
+        "webhook_ca": ("ca.pem", Path("ca.pem")),
+        "command": ("page --now", ("page", "--now")),
+    },
+    "users": dict.fromkeys(("authority", "index", "web"), ("someone", "someone")),
+}
+# Lists of tables, which no variable could hold.
+IN_THE_FILE_ONLY = {"data", "leave", "identity"}
+
+
+def test_every_table_but_those_of_providers_and_calendars_is_in_the_environment_too(tmp_path: Path) -> None:
+    load(tmp_path, GOOD)
+    config = load_config(tmp_path, {"CHANCERY_USERS_WEB": "someone"})
+    tables = {name: value for name, value in config if name not in IN_THE_FILE_ONLY}
+    assert {name: set(type(table).model_fields) for name, table in tables.items()} == {
+        name: set(keys) for name, keys in BY_ENVIRONMENT.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "key"), [(table, key) for table in BY_ENVIRONMENT for key in BY_ENVIRONMENT[table]]
+)
+def test_every_key_can_be_set_by_the_environment(tmp_path: Path, table: str, key: str) -> None:
+    text, expected = BY_ENVIRONMENT[table][key]
+    load(tmp_path, GOOD)
+    config = load_config(tmp_path, {f"CHANCERY_{table}_{key}".upper(): text})
+    assert getattr(getattr(config, table), key) == expected
+
+
 def test_limits_have_defaults_that_nobody_meets_by_accident(tmp_path: Path) -> None:
     load(tmp_path, GOOD)
     limits = load_config(tmp_path, {}).limits
@@ -90,6 +155,9 @@ def test_webhook_that_is_refused_is_not_repeated_since_it_may_be_a_secret(tmp_pa
         (GOOD + "[alarms]\npager = 'x'", {}, "alarms.pager: unknown key"),
         (GOOD, {"CHANCERY_LISTEN": "x"}, "CHANCERY_LISTEN is no setting"),
         (GOOD, {"CHANCERY_SERVICE_COLOUR": "red"}, "service.colour: unknown key"),
+        (GOOD, {"CHANCERY_TOKEN_ENVIRONMENT": "A"}, "token.environment: expected NAME=VALUE"),
+        (GOOD, {"CHANCERY_TOKEN_ATTESTATION": "x"}, "token.attestation: expected a whole number"),
+        (GOOD, {"CHANCERY_TOKEN_ATTESTATION": "0x1"}, "token.attestation: expected 2147483648 or more"),
     ],
 )
 def test_what_is_wrong_is_said_with_table_and_key(

@@ -115,7 +115,9 @@ def test_problem_is_said_with_its_place(old: str, new: str, said: str) -> None:
     ],
 )
 def test_feature_that_this_version_has_not_is_refused(feature: str) -> None:
-    assert re.search("what it does not know it refuses|expected (text|true or false)", problems(GOOD + feature))
+    assert re.search(
+        "what it does not know it refuses|expected (text|true or false)", problems(GOOD + feature)
+    )
 
 
 def test_text_that_is_no_toml_is_one_problem() -> None:
