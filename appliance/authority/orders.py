@@ -125,9 +125,13 @@ def _verify_order(command: Mapping[str, object], order: OrderBody, context: Orde
 
 def _find_operator(command: Mapping[str, object], order: OrderBody, context: OrderContext) -> Operator:
     operator = context.policy.operators.get(order.operator)
-    if operator is None or not may_order(operator, str(command["verb"])):
+    if operator is None:
+        raise _denied(command, f"has an order by {order.operator!r}: the policy names no such operator")
+    if not may_order(operator, str(command["verb"])):
         roles = " or ".join(sorted(ORDER_ROLES.get(str(command["verb"]), ())))
-        raise _denied(command, f"needs an order by an operator with the role {roles}")
+        raise _denied(
+            command, f"needs an order by an operator with the role {roles}: {operator.name} has it not"
+        )
     return operator
 
 

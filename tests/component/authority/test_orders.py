@@ -95,7 +95,7 @@ def test_order_is_carried_out_once(authority: TestAuthority) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"operator": "mallory"}, "role admin or enroller"),
+        ({"operator": "mallory"}, "an order by 'mallory': the policy names no such operator"),
         ({"policy": 1}, "sign it again"),
         ({"expires_s": NOW_MS // 1000}, "expired"),
         ({"expires_s": NOW_MS // 1000 + 7 * 86_400}, "expired, or lasts"),
