@@ -73,6 +73,14 @@ _SLUG_OF_STATUS: Final = {
     415: "unsupported-media-type",
 }
 
+# In the place of Werkzeug's, which speak to somebody with a browser.
+_WORDS: Final = {
+    400: "the request cannot be understood",
+    404: "there is no such route: /docs has them all",
+    405: "the route does not take this method: Allow names those that it takes",
+    413: "the body is too long",
+}
+
 
 def render_problem(refusal: Refusal) -> Response:
     """Render a refusal."""
@@ -140,8 +148,9 @@ def handle_problems(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def of_http(error: HTTPException) -> Response:
-        slug = _SLUG_OF_STATUS.get(error.code or 500, "internal" if (error.code or 500) > 499 else "")
-        response = render_problem(Refusal(slug or "malformed-request", error.description or error.name))
+        code = error.code or 500
+        slug = _SLUG_OF_STATUS.get(code, "internal" if code > 499 else "malformed-request")
+        response = render_problem(Refusal(slug, _WORDS.get(code, error.name)))
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value

@@ -49,7 +49,9 @@ class StrictRequest(Request):
             Refusal: ``unsupported-media-type``, ``too-large`` or ``malformed-request``.
         """
         if self.mimetype != _MEDIA_TYPE:
-            raise Refusal("unsupported-media-type", f"got {self.mimetype[:80]!r}, expected {_MEDIA_TYPE}")
+            got = repr(self.mimetype[:80]) if self.mimetype else "none"
+            detail = f"takes a body of {_MEDIA_TYPE}, got {got}: /docs says what is in it"
+            raise Refusal("unsupported-media-type", detail)
         self.raw_body = self._read()
         return parse_object(self.raw_body)
 

@@ -90,6 +90,25 @@ def test_authority_that_is_not_there_is_a_503_with_retry_after() -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "slug", "words"),
+    [
+        ("GET", "/v1/nothing", "not-found", "there is no such route"),
+        ("DELETE", "/v1/cas", "method-not-allowed", "Allow names those that it takes"),
+        ("POST", USER, "unsupported-media-type", "takes a body of application/json, got none"),
+        ("DELETE", "/v1/locks/99", "unsupported-media-type", "takes a body of application/json, got none"),
+    ],
+)
+def test_what_no_route_takes_is_refused_in_words_for_programs(
+    method: str, path: str, slug: str, words: str
+) -> None:
+    reply = make_client().open(path, method=method)
+    problem = reply.get_json(force=True)
+    assert (problem["type"], reply.status_code) == (f"/problems/{slug}", STATUSES[slug])
+    assert words in problem["detail"]
+    assert "/docs" in problem["detail"] or "Allow" in reply.headers
+
+
+@pytest.mark.parametrize(
     ("error", "slug"),
     [
         (LimitRequestLine(9_000, 4_094), "too-large"),
