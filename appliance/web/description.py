@@ -215,6 +215,8 @@ def _tidy(schema: Any) -> Any:
     }
     if tidy.get("additionalProperties") is True:
         tidy["additionalProperties"] = _refer("schemas", "JsonValue")
+    if tidy.get("items") == {}:
+        tidy["items"] = _refer("schemas", "JsonValue")
     return tidy
 
 

@@ -74,17 +74,19 @@ def issue_batch(services: Services, body: BatchBody) -> Response:
         raise Refusal("policy-denied", "batches are for services; ask one by one", rule="certificate.batch")
     request = current_request()
     key = _idempotency_key(request)
-    items = []
-    for position, each in enumerate(body.requests):
-        item: dict[str, Any] = {
-            "type": each.get("type"),
-            "body": {name: value for name, value in each.items() if name != "type"},
-        }
-        if key is not None:
+    items = [_to_item(each) for each in body.requests]
+    if key is not None:
+        for position, (item, each) in enumerate(zip(items, body.requests, strict=True)):
             item["idempotency"] = _idempotency(request, f"{key}/{position}", _canonical(each))
-        items.append(item)
     done = services.ask("certificate.batch", timeout_s=BATCH_TIMEOUT_S, items=items)
     return jsonify(outcomes=[_render_outcome(request, outcome) for outcome in done["outcomes"]])
+
+
+def _to_item(sent: object) -> dict[str, Any]:
+    """Tell an item's type from the rest of its body; what is no object is for the authority to refuse."""
+    if not isinstance(sent, dict):
+        return {"type": None, "body": sent}
+    return {"type": sent.get("type"), "body": {name: each for name, each in sent.items() if name != "type"}}
 
 
 def _render_outcome(request: StrictRequest, outcome: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def _idempotency(request: StrictRequest, key: str, body: bytes) -> dict[str, str
     return {"key": hashlib.sha256(key.encode()).hexdigest(), "request": hashlib.sha256(sent).hexdigest()}
 
 
-def _canonical(item: dict[str, Any]) -> bytes:
+def _canonical(item: object) -> bytes:
     """Return an item in one form, however its members were ordered and spaced when it was sent."""
     return json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
 

@@ -116,6 +116,8 @@ class Issuing:
 
 def _parse_request(kind: object, body: object) -> UserRequest | HostRequest:
     """Parse the request of one item; ``kind`` is what certificate it is for."""
+    if not isinstance(body, dict):
+        raise malformed("body", "expected an object")
     match kind:
         case "user":
             user = check_body(UserCertificateBody, body)

@@ -49,11 +49,20 @@ def intents(service: Service) -> list[dict[str, Any]]:
     return [entry for entry in entries(service) if entry["kind"] == "certificate.intent"]
 
 
-def test_batch_has_one_outcome_for_each_request_in_order(service: Service) -> None:
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "odd-ones-too"}])
+def test_batch_has_one_outcome_for_each_request_in_order(service: Service, headers: dict[str, str]) -> None:
     good = {"type": "user", **BODY}
     bad = {"type": "user", **BODY, "logins": ["nobody"]}
-    requests = [good, bad, {"type": "user"}, {"type": "spy"}, good, {"public_key": 7, "type": "user"}]
-    reply = service.http("POST", BATCH, {"requests": requests}, as_="portal")
+    requests: list[object] = [
+        good,
+        bad,
+        {"type": "user"},
+        {"type": "spy"},
+        good,
+        {"public_key": 7, "type": "user"},
+    ]
+    requests += [7, None, [good], "user"]
+    reply = service.http("POST", BATCH, {"requests": requests}, as_="portal", headers=headers)
     assert reply.status == 200, reply.body
     outcomes = reply.json["outcomes"]
     slugs = [
@@ -66,8 +75,9 @@ def test_batch_has_one_outcome_for_each_request_in_order(service: Service) -> No
         "malformed-request",
         "malformed-request",
         "issued",
-        "malformed-request",
+        *["malformed-request"] * 5,
     ]
+    assert outcomes[-1]["problem"]["detail"] == "body: expected an object"
     first, second = outcomes[0], outcomes[4]
     assert first["certificates"][0]["serial"] != second["certificates"][0]["serial"]
     parse_certificate_line(first["certificates"][0]["certificate"])
