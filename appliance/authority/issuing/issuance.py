@@ -40,7 +40,7 @@ from appliance.authority.issuing.releases import IssuedReply, Release
 from appliance.authority.issuing.replay import Repetition
 from appliance.authority.signing import NO_TURN, Signed, SigningJob, Unsigned
 from appliance.authority.writer import At, Command, Decided
-from appliance.errors import Refusal
+from appliance.errors import Refusal, malformed
 from appliance.identity.api import CLAIM
 from appliance.identity.identity import Identity
 from appliance.policy.evaluate import (
@@ -55,6 +55,8 @@ from appliance.ssh.content import NONCE_SIZE
 from audit.entry import Entry
 
 REVOKED_BEFORE_RELEASE: Final = "revoked before release"
+# A caller's clock may be behind by so much.
+SLACK_S: Final = 60
 NEIGHBOUR_FAILED: Final = "another certificate of the request failed"
 
 
@@ -113,6 +115,7 @@ class IssueCertificates:
         if (repeated := self._repeat(state, at)) is not None:
             return repeated
         used = _use_credential(state, self._identity, at)
+        _check_start(self._request, at.time_s)
         outcome = evaluate(
             state, applied, self._person, self._request, now_s=at.time_s, delegate=self._delegate
         )
@@ -349,6 +352,14 @@ def _explain_failure(reasons: Sequence[str]) -> Refusal:
         "the token did not sign; the attempt is on record, nothing was released: try again",
         retry_after_s=5,
     )
+
+
+def _check_start(request: UserRequest | HostRequest, now_s: int) -> None:
+    """Refuse what is to begin at a moment that has passed: it would begin now, which nobody asked for."""
+    start_s = request.start_s if isinstance(request, UserRequest) else None
+    if start_s is not None and start_s < now_s - SLACK_S:
+        passed = format_moment(start_s)
+        raise malformed("start", f"{passed} has passed: expected a moment to come, or leave it out for now")
 
 
 def _use_credential(state: State, identity: Identity, at: At) -> list[Event]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from appliance.authority.events import Event
+from appliance.authority.events import Event, IdempotencyData
 from appliance.authority.fold.state import State
+from appliance.authority.issuing.issuance import IssueCertificates
 from appliance.authority.issuing.releases import IssuedReply, Release
 from appliance.authority.writer import At, Decided
 from appliance.errors import Refusal
@@ -23,7 +25,7 @@ from audit.stores.sqlite import SqliteReader, SqliteStore
 from audit.verifier import SqliteSource, Verdict, verify_log
 from hsm.errors import Failure, SigningFailed
 from hsm.keys import PKCS11ECPrivateKey
-from support.authority import NOW_MS, VKEY, TestAuthority, identity, running_authority
+from support.authority import NOW_MS, VKEY, Reply, TestAuthority, identity, running_authority
 from support.ssh_examples import private_key, public_key
 
 KEY = public_key("ed25519", 2)
@@ -99,6 +101,52 @@ def test_denial_says_which_rule_and_what_is_allowed_and_is_on_record_once(author
     assert refusal.members == {"rule": "default-deny", "allowed": ["deploy@web", "logs@web"]}
     (entry,) = entries(authority, "certificate.denied")
     assert (entry["data"]["identity"]["subject"], entry["data"]["count"]) == ("alice", 1)
+
+
+@pytest.mark.parametrize("late_s", [61, 3_600, NOW_MS // 1000])
+def test_start_that_has_passed_is_refused_and_leaves_nothing_on_record(
+    authority: TestAuthority, late_s: int
+) -> None:
+    request = UserRequest(public_key=KEY, start_s=NOW_MS // 1000 - late_s)
+    refusal = refused(authority.ask(identity(), request))
+    assert (refusal.slug, refusal.members["field"]) == ("malformed-request", "start")
+    assert "has passed" in refusal.detail
+    assert entries(authority, "certificate.denied") == entries(authority, "certificate.intent") == []
+
+
+def test_start_that_has_just_passed_is_now(authority: TestAuthority) -> None:
+    now_s = NOW_MS // 1000
+    reply, _ = issued(authority.ask(identity(), UserRequest(public_key=KEY, start_s=now_s - 60)))
+    assert reply.content.valid_after == now_s - 60
+    assert reply.content.valid_before == now_s + 3_600
+
+
+class Later:
+    """A command that is decided five minutes from now."""
+
+    def __init__(self, command: IssueCertificates) -> None:
+        self._command = command
+        self.refuse = command.refuse
+
+    def decide(self, state: State, at: At) -> Decided:
+        return self._command.decide(state, replace(at, time_ms=at.time_ms + 300_000))
+
+
+def test_what_was_issued_for_a_start_that_has_passed_since_is_answered_again(
+    authority: TestAuthority,
+) -> None:
+    def ask(key: str) -> Release | Refusal:
+        sent = IdempotencyData(key=key * 32, request="bb" * 32)
+        request = UserRequest(public_key=KEY, start_s=NOW_MS // 1000 + 120)
+        reply = Reply()
+        command = IssueCertificates(authority.cycle, identity(), request, reply, idempotency=sent)
+        authority.writer.submit(command if not held else Later(command))
+        return authority.wait(reply)
+
+    held: list[int] = []
+    held += [each.seq for each in issued(ask("aa"))]
+    assert [each.seq for each in issued(ask("aa"))] == held
+    assert refused(ask("cc")).members["field"] == "start"
 
 
 def test_identity_without_a_grant_gets_nothing(authority: TestAuthority) -> None:
