@@ -123,6 +123,7 @@ def _seconds(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+_Number = Annotated[int, BeforeValidator(_read_number), Field(ge=0x8000_0000, le=0xFFFF_FFFF)]
 Address = Annotated[str, AfterValidator(_check_address)]
 
 
@@ -173,11 +174,7 @@ class TokenTable(_Table):
     tolerate: Annotated[
         tuple[str, ...], BeforeValidator(_split), Field(description="attributes that keys may have otherwise")
     ] = ()
-    attestation: Annotated[
-        Annotated[int, Field(ge=0x8000_0000, le=0xFFFF_FFFF)] | None,
-        BeforeValidator(_read_number),
-        Field(description="a vendor's attribute"),
-    ] = None
+    attestation: Annotated[_Number | None, Field(description="a vendor's attribute")] = None
     sessions: Annotated[int, Field(ge=1, le=256, description="signatures asked for at a time")] = 4
     sign_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="for one C_Sign")] = 10
     turn_deadline_s: Annotated[float, Field(ge=0.1, le=300, description="in the queue")] = 10
