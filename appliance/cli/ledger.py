@@ -35,10 +35,36 @@ from audit.tiles import TileReader, TileWriter, export_ledger
 from audit.verifier import Report, SqliteSource, TilesSource, UsageError, verify_bundle
 
 EXIT_USAGE = 3
+# As a shell says of what ^C has ended.
+EXIT_INTERRUPTED = 130
 VKEY_FILE = "ledger.vkey"
 _FETCH_TIMEOUT_S = 30.0
 
 Progress = Callable[[int, int], None]
+
+
+class _Judging(click.Command):
+    """A command whose exit codes are verdicts: whatever ends it without one must not look like one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; wrong ones end it with 3, where click's 2 would mean: inconclusive."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.show()
+            ctx.exit(EXIT_USAGE)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run it; what it could not read ends it with 3, where 1 would mean: tampered."""
+        try:
+            super().invoke(ctx)
+        except click.UsageError as error:
+            error.show()
+            ctx.exit(EXIT_USAGE)
+        except SystemExit:
+            ctx.exit(EXIT_USAGE)
+        except KeyboardInterrupt:
+            ctx.exit(EXIT_INTERRUPTED)
 
 
 @click.group()
@@ -47,11 +73,12 @@ def ledger() -> None:
 
 
 @ledger.command(
+    cls=_Judging,
     epilog=examples(
         "chancery ledger verify",
         "chancery ledger verify export/ --key 'ca.example.org/log/1+…' --earlier checkpoint-of-may",
         "chancery ledger verify certificate.tlog-proof",
-    )
+    ),
 )
 @click.argument("source", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--key", help="The ledger key, as you have it from elsewhere; default: ledger.vkey.")
@@ -66,7 +93,7 @@ def ledger() -> None:
 def verify(shell: Shell, source: Path | None, key: str | None, earlier: Path | None, as_json: bool) -> None:
     """Verify the ledger, an export (a directory), or one proof (a file).
 
-    Exit codes: 0 verified, 1 tampered, 2 inconclusive (evidence is missing), 3 usage.
+    Exit codes: 0 verified, 1 tampered, 2 inconclusive (evidence is missing), 3 usage, or nothing to read.
     """
     # An empty key is one that somebody meant to give: another in its place would be believed as his.
     pinned = _read_pinned(shell) if key is None else key
@@ -77,7 +104,7 @@ def verify(shell: Shell, source: Path | None, key: str | None, earlier: Path | N
                 click.echo(report.to_json())
             else:
                 _show_bundle(report, pinned)
-            sys.exit(report.verdict)
+            click.get_current_context().exit(report.verdict)
         checkpoint = None if earlier is None else earlier.read_text("utf-8", "replace")
         with _open_source(shell, source) as opened:
             found = verify_evidence(
@@ -90,7 +117,7 @@ def verify(shell: Shell, source: Path | None, key: str | None, earlier: Path | N
         click.echo(found.to_json())
     else:
         _show(found, pinned, own=key is None)
-    sys.exit(found.verdict)
+    click.get_current_context().exit(found.verdict)
 
 
 @ledger.command(epilog=examples("chancery ledger proof 281474976710673 > certificate.tlog-proof"))
