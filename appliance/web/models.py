@@ -173,7 +173,6 @@ class ExplainParameters(_Model):
                 description="of a provider, that he is supposed to be in, such as oidc:dba,oidc:ops",
                 json_schema_extra={"format": "identities"},
             ),
-            Shaped(r"^[^,]+(,[^,]+)*$", "groups with commas between them, such as oidc:dba,oidc:ops"),
         ]
     ]
 

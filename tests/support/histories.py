@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from appliance.ssh.certificate import CertificateContent, CertificateType, encode_tbs
 from appliance.ssh.keys import PublicKey, fingerprint, format_public_key_line
 from audit.entry import FIRST_PREV, Entry, encode_entry
+from support.authority import VKEY
 from support.ssh_examples import public_key
 
 START_MS: Final = 1_764_000_000_000
@@ -78,9 +79,14 @@ def ca_key(customer: str, kind: str) -> PublicKey:
 def begin() -> History:
     """Return a history of a log, four CA keys and nothing else."""
     history = History()
-    keys = {name: format_public_key_line(public_key("ed25519", 40)) for name in ("bundle_key", "probe_key")}
+    keys = {
+        name: format_public_key_line(public_key("ed25519", number))
+        for number, name in enumerate(("bundle_key", "probe_key"), start=40)
+    }
     opened = {"format": 1, "origin": "ca.example.org/log/1", "log_number": 1, "nonce": "AAAA"}
-    history.add("log.opened", {**opened, **keys, "ledger_key": "k", "max_ttl_s": 86_400, "software": "tests"})
+    history.add(
+        "log.opened", {**opened, **keys, "ledger_key": VKEY, "max_ttl_s": 86_400, "software": "tests"}
+    )
     for customer in CUSTOMERS:
         for kind in ("user", "host"):
             for phase in ("created", "trusted", "signing"):

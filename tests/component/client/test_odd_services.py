@@ -205,7 +205,7 @@ def test_clock_that_is_ahead_is_said_and_nothing_is_kept_of_what_seems_to_have_e
 
 
 def test_certificate_that_is_none_or_lasts_for_ages_is_for_the_agent_to_refuse(odd: Odd) -> None:
-    certificate = CERTIFICATE | {"valid_before": "9999-01-01T00:00:00Z"}
+    certificate = CERTIFICATE | {"valid_before": "2400-01-01T00:00:00Z"}
     odd.answer("/v1/certificates/user", {"certificates": [certificate]})
     done = odd.log_in("--user", "ada")
     assert (done.exit_code, "the ssh-agent does not take" in done.output) == (1, True)

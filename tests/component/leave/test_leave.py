@@ -353,7 +353,7 @@ def test_watched_feed_is_read_by_itself(service: Service) -> None:
     watching = subprocess.Popen([CHANCERY, "--data", service.data, "leave", "sync", "--watch"])
     try:
         deadline = time.monotonic() + 30
-        while not (found := [each for each in listed(service) if each["uid"] == "watched"]):
+        while not (found := [each for each in listed(service) if each.get("uid") == "watched"]):
             assert time.monotonic() < deadline, "the feed was not read"
             time.sleep(0.1)
     finally:
@@ -371,7 +371,7 @@ def test_certificates_of_a_person_are_those_of_all_accounts_and_a_name_of_nobody
     assert issued["serial"] in service.cli("cert", "list", "--subject", "ada").stdout
     nobody = service.http("GET", "/v1/certificates?subject=adda", as_="dave")
     assert nobody.slug == "not-found"
-    assert "the policy has no person adda" in nobody.json["detail"]
+    assert "there is no person adda" in nobody.json["detail"]
     done = service.cli("cert", "list", "--subject", "adda", check=False)
     assert (done.returncode, done.stdout) == (1, "")
     vera = service.http("GET", "/v1/certificates?subject=ada", as_="vera")

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -85,15 +86,18 @@ def test_runbook_cuts_somebody_off_and_gives_it_back(service: Service, tmp_path:
 
 def test_runbook_locks_a_key_and_a_host(service: Service, tmp_path: Path) -> None:
     (tmp_path / "id_stolen.pub").write_text(f"{BODY['public_key']}\n")
-    said = type_section(
-        service,
-        tmp_path,
-        "A key was stolen, a host was broken into",
-        {"2026-01-31T08:00:00Z": format_rfc3339(now_s())},
-    )
+    time.sleep(1)  # the moment is of whole seconds, and the host was there by then
+    try:
+        said = type_section(
+            service,
+            tmp_path,
+            "A key was stolen, a host was broken into",
+            {"2026-01-31T08:00:00Z": format_rfc3339(now_s())},
+        )
+    finally:
+        for each in json.loads(service.cli("lock", "list", "--json").stdout)["locks"]:
+            service.order("lock", "lift", each["lock"])
     assert len(said) == 3
-    for each in json.loads(service.cli("lock", "list", "--json").stdout)["locks"]:
-        service.order("lock", "lift", each["lock"])
 
 
 @pytest.mark.parametrize("heading", ["Nothing is issued", "Afterwards"])
