@@ -37,6 +37,7 @@ from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.ledger import Ledger
 from audit.note import format_vkey, vkey_for
 from audit.stores.sqlite import SqliteReader, SqliteStore
+from support.acme import ACME
 from support.software_signing import SoftwareSigning
 from support.ssh_examples import private_key, public_key
 
@@ -46,17 +47,7 @@ LEDGER_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 VKEY: Final = format_vkey(vkey_for(ORIGIN, LEDGER_KEY.public_key()))
 CA_NAMES: Final = {"users": "nistp256", "hosts": "ed25519"}
 
-POLICY = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[grant]]
+POLICY = f"""{ACME}[[grant]]
 name = "deploy"
 who = {{ users = ["mtls:alice"] }}
 on = ["web"]

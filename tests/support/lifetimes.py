@@ -11,6 +11,7 @@ from appliance.identity.identity import Identity
 from appliance.policy.values import PERMITS
 from appliance.requests import HostRequest, UserRequest
 from appliance.ssh.keys import fingerprint, format_public_key_line
+from support.acme import ACME
 from support.authority import identity
 from support.rehearsal import Rehearsal
 from support.ssh_examples import public_key
@@ -220,17 +221,7 @@ class Lifetime:
         )
 
 
-_FIXED: Final = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[host_group]]
+_FIXED: Final = f"""{ACME}[[host_group]]
 name = "all"
 customer = "acme"
 hosts = ["web-1.acme.example", "web-2.acme.example"]

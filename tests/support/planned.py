@@ -11,21 +11,12 @@ from appliance.policy.plan import Plan, plan
 from appliance.policy.planning.standing import Standing
 from appliance.policy.schedules import Calendar
 from appliance.ssh.keys import format_public_key_line
+from support.acme import ACME
 from support.ssh_examples import public_key
 
 NOW_S: Final = 1_764_000_000  # 2025-11-24, a Monday, 16:00 in UTC
 KEY = format_public_key_line(public_key("ed25519", 7))
-POLICY = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[host_group]]
+POLICY = f"""{ACME}[[host_group]]
 name = "db"
 customer = "acme"
 match = {{ role = "db" }}

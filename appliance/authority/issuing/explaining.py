@@ -29,7 +29,7 @@ from appliance.policy.roles import may_act, say_lacking
 from appliance.policy.zones import format_moment
 
 MAX_QUEUED: Final = 100
-_SLACK_S: Final = 60
+_SLACK_S: Final = 10
 
 log = logging.getLogger(__name__)
 

@@ -10,21 +10,12 @@ from appliance.alarms.rules import Alarm, find_alarms
 from appliance.index.recorded import ReadEntry
 from appliance.policy.document import Policy, PolicyFile, parse_policy
 from appliance.ssh.keys import fingerprint, format_public_key_line
+from support.acme import ACME
 from support.ssh_examples import public_key
 
 KEY = format_public_key_line(public_key("ed25519", 7))
 OTHER = format_public_key_line(public_key("ed25519", 8))
-POLICY = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[grant]]
+POLICY = f"""{ACME}[[grant]]
 name = "daily"
 who.users = ["mtls:alice"]
 on = ["web"]

@@ -19,7 +19,7 @@ def test_many_who_ask_the_same_at_once_have_one_answer() -> None:
         go.wait(10)
         return len(asked)
 
-    with ThreadPoolExecutor(20) as pool:
+    with ThreadPoolExecutor(21) as pool:
         waiting = [pool.submit(sharing.ask, "ada", question) for _ in range(20)]
         other = pool.submit(sharing.ask, "bob", lambda: 7)
         assert other.result(10) == 7, "another question is another matter"

@@ -24,20 +24,11 @@ from appliance.policy.explain import (
 )
 from appliance.policy.locks import Lock, LockKind, Locks, Target
 from appliance.ssh.keys import format_public_key_line
+from support.acme import ACME
 from support.ssh_examples import public_key
 
 KEY, OTHER = (format_public_key_line(public_key("ed25519", number)) for number in (7, 8))
-POLICY = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[host_group]]
+POLICY = f"""{ACME}[[host_group]]
 name = "db"
 customer = "acme"
 match = {{ role = "db" }}

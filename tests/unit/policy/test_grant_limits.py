@@ -8,21 +8,12 @@ from appliance.policy.check import check_policy, check_recorded
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.policy.holidays import with_holidays
 from appliance.ssh.keys import format_public_key_line
+from support.acme import ACME
 from support.ssh_examples import public_key
 
 KEY, OTHER, THIRD = (format_public_key_line(public_key("ed25519", number)) for number in (7, 8, 9))
 NOW_S = 1_764_000_000
-GOOD = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[group]]
+GOOD = f"""{ACME}[[group]]
 name = "owners"
 members = ["mtls:ada", "mtls:bob"]
 [[person]]

@@ -15,20 +15,11 @@ from appliance.policy.evaluate import Denial, Profile, evaluate_user
 from appliance.policy.holidays import with_holidays
 from appliance.requests import UserRequest
 from appliance.ssh.keys import format_public_key_line
+from support.acme import ACME
 from support.ssh_examples import public_key
 
 KEYS = [format_public_key_line(public_key("ed25519", number)) for number in range(1, 5)]
-HEAD = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[group]]
+HEAD = f"""{ACME}[[group]]
 name = "owners"
 members = ["mtls:ada", "mtls:bob", "oidc:bob", "mtls:carol", "mtls:dan"]
 [[person]]

@@ -10,20 +10,11 @@ import pytest
 from appliance.policy.check import check_policy
 from appliance.policy.document import Policy, PolicyError, PolicyFile, parse_policy
 from appliance.ssh.keys import format_public_key_line
+from support.acme import ACME
 from support.ssh_examples import public_key
 
 KEY = format_public_key_line(public_key("ed25519", 7))
-GOOD = f"""
-version = 1
-[[customer]]
-name = "acme"
-user_ca = "users"
-host_ca = "hosts"
-[[host_group]]
-name = "web"
-customer = "acme"
-match = {{ role = "web" }}
-[[group]]
+GOOD = f"""{ACME}[[group]]
 name = "staff"
 members = ["mtls:alice"]
 [[grant]]
